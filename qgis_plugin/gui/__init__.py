@@ -1,0 +1,1 @@
+"""Windows and pages; nothing here is needed to run an algorithm."""

@@ -1,0 +1,378 @@
+import pickle
+
+import geopandas
+import numpy as np
+import pandas as pd
+import pytest
+import rasterio
+import shapely
+import torch
+from rasterio.enums import Resampling
+from rasterio.features import rasterize
+from rasterio.warp import calculate_default_transform, reproject
+from rasterio.windows import Window
+from torch.utils.data import DataLoader
+from torchgeo.datasets import stack_samples
+from torchgeo.samplers import GriddedPatchSampler, RandomPatchSampler
+
+from tests.datasets.makers import (
+    boxes,
+    class_map,
+    grid_transform,
+    image_of,
+    write_pair_of_layers,
+    write_polygons,
+)
+from tests.rasters import UTM, write_raster
+from torchgeo_ext.datasets import LabelledRaster
+from torchgeo_ext.errors import BadInput, BadParameter, TorchgeoExtError
+from torchgeo_ext.samplers import SeededRandomSampler, TiledSampler
+
+
+def whole(dataset, scene=0):
+    return dataset.pixels(scene, dataset.grids[scene].window)
+
+
+def test_sample_is_what_the_files_hold(tmp_path):
+    classes = class_map()
+    image, labels = write_pair_of_layers(tmp_path, classes)
+    dataset = LabelledRaster(image, labels)
+    sample = dataset[dataset.bounds]
+    assert sample['image'].dtype == torch.float32
+    assert sample['mask'].dtype == torch.int64
+    np.testing.assert_array_equal(sample['image'], image_of(classes))
+    np.testing.assert_array_equal(sample['mask'], classes - 1)
+    assert [entry.value for entry in dataset.classes] == [1, 2, 3]
+    assert dataset.bands == ('B02', 'B03')
+    assert len(dataset) == 1
+
+
+def test_bands_are_chosen_in_the_order_given(tmp_path):
+    image, labels = write_pair_of_layers(tmp_path)
+    sample = (dataset := LabelledRaster(image, labels, bands=[2, 1]))[dataset.bounds]
+    np.testing.assert_array_equal(sample['image'], image_of(class_map())[::-1])
+    assert dataset.bands == ('B03', 'B02')
+
+
+def test_scale_and_offset_of_each_file_make_physical_values(tmp_path):
+    classes = class_map()
+    paths = []
+    for number, (scale, offset) in enumerate([(1e-4, 0.0), (1e-4, -0.1)]):
+        stored = image_of(classes) + (1000 if offset else 0)
+        path = write_raster(tmp_path / f'{number}.tif', stored.astype('uint16'))
+        with rasterio.open(path, 'r+') as dataset:
+            dataset.scales, dataset.offsets = (scale, scale), (offset, offset)
+        paths.append(path)
+    labels = write_raster(tmp_path / 'labels.tif', classes)
+    dataset = LabelledRaster(paths, labels)
+    np.testing.assert_allclose(whole(dataset, 0).image, whole(dataset, 1).image, atol=1e-6)
+    np.testing.assert_allclose(whole(dataset, 0).image[0], image_of(classes) * 1e-4, rtol=1e-6)
+
+
+def test_invalid_pixels_have_no_label_and_are_filled(tmp_path):
+    classes = class_map()
+    values = image_of(classes)
+    values[1, 3, 5] = 7
+    image = write_raster(tmp_path / 'image.tif', values, nodata=7)
+    labels = write_raster(tmp_path / 'labels.tif', classes)
+    dataset = LabelledRaster(str(image), str(labels))
+    dataset.fill = np.array([11, 22], 'float32')
+    sample = dataset[dataset.bounds]
+    assert sample['mask'][3, 5] == -1
+    assert sample['image'][:, 3, 5].tolist() == [11, 22]
+    assert (sample['mask'] >= 0).sum() == classes.size - 1
+
+
+def test_labels_without_value_are_left_out(tmp_path):
+    classes = class_map(classes=4)
+    image = write_raster(tmp_path / 'image.tif', image_of(classes))
+    labels = write_raster(tmp_path / 'labels.tif', classes, nodata=4)
+    dataset = LabelledRaster(str(image), str(labels), ignore_value=2)
+    assert [entry.value for entry in dataset.classes] == [1, 3]
+    mask = whole(dataset).mask
+    np.testing.assert_array_equal(mask, np.select([classes == 1, classes == 3], [0, 1], -1))
+
+
+def test_labels_on_another_grid_are_brought_over_by_nearest_neighbour(tmp_path):
+    image, _ = write_pair_of_layers(tmp_path)
+    fine = class_map(70, 90, side=3, seed=5)
+    labels = write_raster(
+        tmp_path / 'fine.tif', fine, transform=grid_transform(7.0, column=3, row=2)
+    )
+    mask = whole(LabelledRaster(image, str(labels))).mask
+    expected = np.zeros((64, 80), 'uint8')
+    reproject(
+        fine, expected, src_transform=grid_transform(7.0, column=3, row=2), src_crs=UTM,
+        dst_transform=grid_transform(), dst_crs=UTM, resampling=Resampling.nearest,
+    )  # fmt: skip
+    np.testing.assert_array_equal(mask, expected.astype(int) - 1)
+
+
+@pytest.mark.parametrize('crs', ['EPSG:4326', 'EPSG:32632', 'EPSG:3857'])
+def test_labels_follow_images_into_their_reference_systems(tmp_path, crs):
+    classes = class_map(200, 200, side=50)
+    first = write_raster(tmp_path / 'a.tif', image_of(classes))
+    labels = write_raster(tmp_path / 'labels.tif', classes)
+    transform, width, height = calculate_default_transform(
+        UTM, crs, 200, 200, *rasterio.open(first).bounds
+    )
+    there = np.zeros((2, height, width), 'uint16')
+    reproject(
+        image_of(classes), there, src_transform=grid_transform(), src_crs=UTM,
+        dst_transform=transform, dst_crs=crs, resampling=Resampling.nearest,
+    )  # fmt: skip
+    second = write_raster(tmp_path / 'b.tif', there, crs=crs, transform=transform, nodata=0)
+    dataset = LabelledRaster([first, second], labels)
+    pixels = whole(dataset, 1)
+    assert pixels.valid.mean() > 0.5
+    shown = np.rint(pixels.image[0, 0] / 1000 - 0.05).astype(int) - 1
+    agree = (shown == pixels.mask)[pixels.mask >= 0]
+    # the two were rounded to pixels by different ways
+    assert agree.mean() > 0.98
+    sample = dataset[dataset.bounds]
+    assert sample['image'].shape[0] == 2
+
+
+def test_polygons_read_by_window_equal_those_burnt_at_once(tmp_path):
+    image, _ = write_pair_of_layers(tmp_path)
+    random = np.random.default_rng(3)
+    centres = random.uniform(0, 800, (40, 2)) * [1, -0.8] + [500_000, 5_300_000]
+    shapes = shapely.buffer(shapely.points(centres), random.uniform(5, 120, 40))
+    codes = random.integers(3, 6, 40)
+    labels = write_polygons(tmp_path / 'labels.gpkg', shapes, kind=codes)
+    dataset = LabelledRaster(image, labels, class_field='kind')
+    expected = rasterize(
+        zip(shapes, codes - 3, strict=True), (64, 80), -1, transform=grid_transform(), dtype='int32'
+    )
+    for window in (Window(0, 0, 80, 64), Window(13, 7, 20, 31), Window(79, 63, 1, 1)):
+        rows, columns = window.toslices()
+        np.testing.assert_array_equal(dataset.pixels(0, window).mask, expected[rows, columns])
+    assert (expected == -1).any()
+
+
+def test_text_classes_are_numbered_in_alphabetical_order(tmp_path):
+    image, _ = write_pair_of_layers(tmp_path)
+    labels = write_polygons(
+        tmp_path / 'labels.gpkg', boxes([(0, 0, 9, 9), (10, 10, 20, 20), (30, 30, 40, 40)]),
+        layer='land cover', cover=['water', 'Forest', 'water'],
+    )  # fmt: skip
+    dataset = LabelledRaster(f'{image}', f'{labels}|layername=land cover', class_field='cover')
+    assert [(entry.value, entry.name) for entry in dataset.classes] == [(1, 'Forest'), (2, 'water')]
+    mask = whole(dataset).mask
+    assert (mask[0, 0], mask[10, 10], mask[35, 35], mask[9, 9]) == (1, 0, 1, -1)
+
+
+def test_polygons_in_another_reference_system(tmp_path):
+    image, _ = write_pair_of_layers(tmp_path)
+    shapes = geopandas.GeoSeries(boxes([(0, 0, 40, 64), (40, 0, 80, 64)]), crs=UTM)
+    labels = write_polygons(
+        tmp_path / 'l.gpkg', shapes.to_crs('EPSG:4326'), 'EPSG:4326', kind=[1, 2]
+    )
+    mask = whole(LabelledRaster(image, labels, class_field='kind')).mask
+    assert (mask[:, :39] == 0).all()
+    assert (mask[:, 41:] == 1).all()
+
+
+def test_the_vector_file_is_read_once(tmp_path):
+    image, _ = write_pair_of_layers(tmp_path)
+    path = tmp_path / 'labels.gpkg'
+    labels = write_polygons(path, boxes([(0, 0, 40, 64), (40, 0, 80, 64)]), kind=[1, 2])
+    dataset = LabelledRaster(image, labels, class_field='kind')
+    path.unlink()
+    assert set(np.unique(whole(dataset).mask)) == {0, 1}
+
+
+def test_names_and_colours_come_with_the_label_raster(tmp_path):
+    image, labels = write_pair_of_layers(tmp_path)
+    with rasterio.open(labels, 'r+') as dataset:
+        dataset.write_colormap(1, {1: (0, 0, 255, 255), 2: (0, 128, 0, 255)})
+    (tmp_path / 'labels_image.tif.aux.xml').write_text(
+        '<PAMDataset><PAMRasterBand band="1"><CategoryNames><Category/><Category>water</Category>'
+        '<Category>forest</Category></CategoryNames></PAMRasterBand></PAMDataset>'
+    )
+    classes = LabelledRaster(image, labels).classes
+    assert classes[:2] == ((1, 'water', '#0000ff'), (2, 'forest', '#008000'))
+    assert classes[2].name == 'class 3'
+
+
+def test_a_date_is_found_and_chosen(tmp_path):
+    classes = class_map()
+    for day in ('20200501', '20210501'):
+        write_raster(tmp_path / f's_{day}.tif', image_of(classes, seed=int(day)))
+    labels = write_raster(tmp_path / 'labels.tif', classes)
+    dataset = LabelledRaster([tmp_path / 's_20210501.tif', tmp_path / 's_20200501.tif'], labels)
+    x, y, t = dataset.bounds
+    assert (t.start.year, t.stop.year) == (2020, 2021)
+    later = dataset[x, y, pd.Timestamp('2021-01-01') : pd.Timestamp('2021-12-31')]
+    np.testing.assert_array_equal(later['image'], image_of(classes, seed=20210501))
+    # torchgeo.md, trap 5: a query without time must not mix dates
+    np.testing.assert_array_equal(dataset[x, y]['image'], image_of(classes, seed=20200501))
+    with pytest.raises(IndexError, match='not found'):
+        dataset[x, y, pd.Timestamp('2019-01-01') : pd.Timestamp('2019-12-31')]
+
+
+def test_geometry_is_exact_where_float32_is_not(tmp_path):
+    # torchgeo.md, trap 2: TorchGeo is wrong by half a pixel here
+    transform = rasterio.Affine(0.5, 0, 499995.3, 0, -0.5, 4649685.22)
+    image, labels = write_pair_of_layers(tmp_path, transform=transform)
+    sample = (dataset := LabelledRaster(image, labels))[dataset.bounds]
+    assert sample['transform'].tolist() == list(transform)
+    assert sample['bounds'][0] == 499995.3
+    assert sample['bounds'][4] == 4649685.22
+
+
+@pytest.mark.parametrize('sampler', [RandomPatchSampler, GriddedPatchSampler])
+def test_torchgeos_own_samplers_and_collation_work(tmp_path, sampler):
+    image, labels = write_pair_of_layers(tmp_path)
+    dataset = LabelledRaster([image, image], labels)
+    loader = DataLoader(dataset, 2, sampler=sampler(dataset, size=16), collate_fn=stack_samples)
+    for batch in loader:
+        assert batch['image'].shape[1:] == (2, 16, 16)
+        shown = torch.round(batch['image'][:, 0] / 1000 - 0.05).long() - 1
+        assert torch.equal(shown[batch['mask'] >= 0], batch['mask'][batch['mask'] >= 0])
+
+
+def test_windows_beyond_the_raster_are_padded_without_label(tmp_path):
+    image, labels = write_pair_of_layers(tmp_path, class_map(20, 30))
+    dataset = LabelledRaster(image, labels)
+    pixels = dataset.pixels(0, Window(-2, -3, 64, 32))
+    assert pixels.image.shape == (1, 2, 32, 64)
+    assert pixels.valid.sum() == (pixels.mask >= 0).sum() == 20 * 30
+    np.testing.assert_array_equal(pixels.mask[3:23, 2:32], class_map(20, 30) - 1)
+
+
+def test_what_is_kept_in_memory_equals_what_is_read(tmp_path):
+    image, labels = write_pair_of_layers(tmp_path)
+    dataset, kept = (LabelledRaster(image, labels) for _ in range(2))
+    assert kept.fits_in_cache
+    kept.keep()
+    for patch in SeededRandomSampler(dataset, size=16, length=5, seed=0):
+        for key, value in dataset[patch].items():
+            assert torch.equal(value, kept[patch][key])
+    assert not LabelledRaster(image, labels, cache=1000).fits_in_cache
+
+
+def test_dataset_and_patches_travel_to_workers(tmp_path):
+    image, labels = write_pair_of_layers(tmp_path)
+    dataset = LabelledRaster(image, labels)
+    patch = next(iter(TiledSampler(dataset, size=32, overlap=8)))
+    sample = dataset[patch]
+    other, there = pickle.loads(pickle.dumps((dataset, patch)))
+    assert (there.window, there.core, there.scene) == (patch.window, patch.core, patch.scene)
+    assert torch.equal(other[there]['mask'], sample['mask'])
+
+
+@pytest.mark.filterwarnings('ignore::rasterio.errors.NotGeoreferencedWarning')
+def test_a_raster_without_georeference_is_welcome_if_labels_have_none_either(tmp_path):
+    classes = class_map()
+    identity = rasterio.Affine.identity()
+    image = write_raster(tmp_path / 'i.tif', image_of(classes), crs=None, transform=identity)
+    labels = write_raster(tmp_path / 'l.tif', classes, crs=None, transform=identity)
+    dataset = LabelledRaster(str(image), str(labels))
+    np.testing.assert_array_equal(dataset[dataset.bounds]['mask'], classes - 1)
+
+
+def test_images_without_labels_are_told(tmp_path, caplog):
+    image, labels = write_pair_of_layers(tmp_path)
+    far = write_raster(
+        tmp_path / 'far.tif', image_of(class_map()), transform=grid_transform(column=9000),
+        names=('B02', 'B03'),
+    )  # fmt: skip
+    dataset = LabelledRaster([image, far], labels)
+    assert '1 of 2 images have no labels' in caplog.text
+    assert (whole(dataset, 1).mask == -1).all()
+
+
+class TestBadInput:
+    @pytest.fixture
+    def image(self, tmp_path):
+        return write_pair_of_layers(tmp_path)[0]
+
+    def fails(self, *arguments, error=BadInput, **options):
+        with pytest.raises(error) as caught:
+            LabelledRaster(*arguments, **options)
+        assert caught.value.hint
+        return caught.value.message
+
+    def test_no_features(self, image, tmp_path):
+        empty = write_polygons(tmp_path / 'empty.gpkg', [], kind=np.array([], int))
+        assert 'has no features' in self.fails(image, empty, class_field='kind')
+
+    def test_no_overlap_of_polygons(self, image, tmp_path):
+        labels = write_polygons(tmp_path / 'l.gpkg', boxes([(900, 0, 910, 9)]), kind=[1])
+        assert 'none of the 1 polygons' in self.fails(image, labels, class_field='kind')
+
+    def test_no_overlap_of_rasters(self, image, tmp_path):
+        far = write_raster(tmp_path / 'l.tif', class_map(), transform=grid_transform(column=900))
+        assert 'where no image is' in self.fails(image, str(far))
+
+    def test_class_field_needed(self, image, tmp_path):
+        labels = write_polygons(tmp_path / 'l.gpkg', boxes([(0, 0, 9, 9)]), kind=[1])
+        assert 'class_field' in self.fails(image, labels)
+
+    def test_class_field_unknown(self, image, tmp_path):
+        labels = write_polygons(tmp_path / 'l.gpkg', boxes([(0, 0, 9, 9)]), kind=[1])
+        message = self.fails(image, labels, class_field='klass', error=BadParameter)
+        assert "no field 'klass'" in message
+
+    @pytest.mark.parametrize('values', [['a', None, 'b'], [1.0, np.nan, 2.0], ['a', '', 'b']])
+    def test_class_field_with_nulls(self, image, tmp_path, values):
+        shapes = boxes([(0, 0, 9, 9), (10, 0, 19, 9), (20, 0, 29, 9)])
+        labels = write_polygons(tmp_path / 'l.gpkg', shapes, kind=values)
+        assert '1 of 3 polygons' in self.fails(image, labels, class_field='kind')
+
+    def test_class_field_of_measurements(self, image, tmp_path):
+        shapes = boxes([(0, 0, 9, 9), (10, 0, 19, 9)])
+        labels = write_polygons(tmp_path / 'l.gpkg', shapes, area=[1.5, 2.25])
+        assert 'no whole numbers' in self.fails(image, labels, class_field='area')
+
+    def test_points(self, image, tmp_path):
+        labels = write_polygons(tmp_path / 'l.gpkg', [shapely.Point(500_010, 5_299_990)], kind=[1])
+        assert 'Point' in self.fails(image, labels, class_field='kind')
+
+    def test_a_single_class(self, image, tmp_path):
+        labels = write_raster(tmp_path / 'l.tif', np.full((64, 80), 5, 'uint8'))
+        assert 'a single class' in self.fails(image, str(labels))
+
+    def test_nothing_labelled(self, image, tmp_path):
+        labels = write_raster(tmp_path / 'l.tif', np.zeros((64, 80), 'uint8'), nodata=0)
+        assert 'no labelled pixel' in self.fails(image, str(labels))
+
+    def test_everything_ignored(self, image, tmp_path):
+        labels = write_raster(tmp_path / 'l.tif', np.ones((64, 80), 'uint8'))
+        assert 'ignore_value 1' in self.fails(image, str(labels), ignore_value=1)
+
+    def test_measurements_as_labels(self, image, tmp_path):
+        labels = write_raster(
+            tmp_path / 'l.tif', np.linspace(0, 1, 5120, dtype='f4').reshape(64, 80)
+        )
+        self.fails(image, str(labels))
+
+    def test_a_picture_as_labels(self, image):
+        assert 'has 2 bands' in self.fails(image, image)
+
+    def test_negative_class(self, image, tmp_path):
+        labels = write_raster(tmp_path / 'l.tif', class_map().astype('int16') - 2)
+        assert 'the value -1' in self.fails(image, str(labels))
+
+    def test_mixed_band_counts(self, image, tmp_path):
+        other = write_raster(tmp_path / 'o.tif', image_of(class_map(), bands=3))
+        message = self.fails([image, str(other)], image)
+        assert 'has 3 bands' in message
+        assert 'has 2' in message
+
+    def test_image_without_reference_system(self, tmp_path):
+        bare = write_raster(tmp_path / 'bare.tif', image_of(class_map()), crs=None)
+        labels = write_polygons(tmp_path / 'l.gpkg', boxes([(0, 0, 9, 9)]), kind=[1])
+        message = self.fails(str(bare), labels, class_field='kind')
+        assert 'no coordinate reference system' in message
+
+    @pytest.mark.filterwarnings("ignore:'crs' was not provided")
+    def test_labels_without_reference_system(self, image, tmp_path):
+        labels = write_polygons(tmp_path / 'l.gpkg', boxes([(0, 0, 9, 9)]), crs=None, kind=[1])
+        assert 'labels' in self.fails(image, labels, class_field='kind')
+
+    def test_neither_raster_nor_layer(self, image, tmp_path):
+        (tmp_path / 'notes.txt').write_text('nothing')
+        message = self.fails(image, str(tmp_path / 'notes.txt'), error=TorchgeoExtError)
+        assert 'notes.txt' in message

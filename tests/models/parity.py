@@ -1,0 +1,71 @@
+"""Compares a model with numbers of the published code, without its weights.
+
+Every weight is a function of its name, so two implementations that name them alike have the same
+ones and must agree on the same input. See ``tests/golden/parity/README.md``.
+"""
+
+import json
+import zlib
+from pathlib import Path
+
+import numpy as np
+import torch
+
+FOLDER = Path(__file__).parents[1] / 'golden' / 'parity'
+
+
+def weight(key, shape, gain=1.0):
+    """The array that belongs to a name."""
+    random = np.random.RandomState(zlib.crc32(key.encode()))
+    if key.endswith('running_var'):
+        return 0.5 + random.random_sample(shape)
+    normal = random.standard_normal(shape).astype(np.float32)
+    if key.endswith('running_mean'):
+        return 0.1 * normal
+    if len(shape) <= 1:
+        return 1 + 0.1 * normal if key.endswith('weight') else 0.1 * normal
+    return gain * normal / np.sqrt(np.prod(shape[1:]))
+
+
+@torch.no_grad()
+def fill(model, gain=1.0):
+    """Give a model the weights that belong to their names."""
+    tensors = dict(model.named_parameters())
+    statistics = ('running_mean', 'running_var')
+    tensors |= {key: value for key, value in model.named_buffers() if key.endswith(statistics)}
+    for key, tensor in tensors.items():
+        tensor.copy_(torch.from_numpy(np.asarray(weight(key, tuple(tensor.shape), gain))))
+    return model.eval()
+
+
+class Reference:
+    """What is known of one published architecture."""
+
+    def __init__(self, name):
+        self.facts = json.loads((FOLDER / f'{name}.json').read_text())
+        self.outputs = np.load(FOLDER / f'{name}.npz')
+
+    def inputs(self):
+        for entry in self.facts['inputs']:
+            random = np.random.RandomState(entry['seed'])
+            sample = random.random_sample(entry['shape']).astype(np.float32)
+            yield torch.from_numpy(entry['low'] + (entry['high'] - entry['low']) * sample)
+
+    def check_names(self, model):
+        found = {key: list(value.shape) for key, value in model.state_dict().items()}
+        assert found == self.facts['state_dict']
+
+    def check(self, name, output, **tolerance):
+        stored = self.facts['outputs_detail'][name]['stored']
+        assert list(output.shape) == self.facts['outputs_detail'][name]['full_shape']
+        if stored != 'full':
+            output = output[_index(stored)]
+        np.testing.assert_allclose(output.numpy(), self.outputs[name], **tolerance, err_msg=name)
+
+
+def _index(text):
+    """``[:, ::2]`` as a tuple of slices."""
+    return tuple(
+        slice(*(int(number) if number.strip() else None for number in part.split(':')))
+        for part in text.strip('[]').split(',')
+    )

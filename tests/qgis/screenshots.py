@@ -1,0 +1,192 @@
+"""Take pictures of the plugin in a real QGIS on a virtual screen, for people to look at.
+
+    /usr/bin/python3 tests/qgis/screenshots.py FOLDER [STEP ...]
+
+Steps: toolbox (toolbox and dialogs), options, result (change between two dates of the demo data,
+with the real engine). For another QGIS: ``QGIS=3.44``. The same file is run inside QGIS by
+``--code``; each step there leaves PNGs or, if it failed, a text file.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+
+SECONDS = 300
+
+
+def outside(folder, steps):
+    """Start QGIS with a profile of its own and let it take the pictures."""
+    folder.mkdir(parents=True, exist_ok=True)
+    here = Path(__file__).resolve()
+    repository = here.parents[2]
+    tool = repository.parent / 'shared' / 'tools' / 'qgis-version'
+    version = os.environ.get('QGIS')
+    program = [str(tool), version, 'qgis.bin'] if version else ['qgis.bin']
+    with tempfile.TemporaryDirectory() as profile:
+        settings = Path(profile) / 'profiles' / 'default' / 'QGIS' / 'QGIS3.ini'
+        settings.parent.mkdir(parents=True)
+        settings.write_text('[PythonPlugins]\nqgis_plugin=true\nprocessing=true\n')
+        environment = {
+            **os.environ,
+            'QGIS_CUSTOM_CONFIG_PATH': profile,
+            'QGIS_PLUGINPATH': str(repository),
+            'TORCHGEO_SCREENSHOTS': os.pathsep.join([str(folder.resolve()), *steps]),
+            'TORCHGEO_DATA': str(repository / 'recipes' / 'demo' / 'data'),
+        }
+        environment.pop('QT_QPA_PLATFORM', None)
+        screen = ['xvfb-run', '-a', '-s', '-screen 0 1400x900x24']
+        options = ['--nologo', '--noversioncheck', '--code', str(here)]
+        subprocess.run([*screen, *program, *options], env=environment, timeout=SECONDS, check=False)
+    for path in folder.glob('*.png'):
+        # 256 colours of its own keep each picture well below 300 kB
+        code = f'from PIL import Image; Image.open({str(path)!r}).quantize().save({str(path)!r})'
+        subprocess.run([repository / '.venv' / 'bin' / 'python', '-c', code], check=True)
+
+
+def toolbox(folder):
+    """The toolbox with our groups and the dialog of an algorithm."""
+    import processing
+
+    before, after = add_images()
+    tidy_window()
+    values = {
+        'segmentimage': {'IMAGE': after},
+        'detectchange': {'BEFORE': before, 'AFTER': after},
+        'trainsegmentation': {},
+    }
+    for name, chosen in values.items():
+        dialog = processing.createAlgorithmDialog(f'torchgeoext:{name}', chosen)
+        dialog.show()
+        dialog.resize(900, 820)
+        dialog.move(30, 40)
+        dialog.raise_()
+        wait(2)
+        grab_screen(folder / f'toolbox_{name}.png')
+        save(dialog.grab(), folder / f'{name}.png')
+        dialog.close()
+
+
+def options(folder):
+    """The page in the options, after a test of the engine."""
+    from qgis.PyQt.QtCore import QTimer
+    from qgis.PyQt.QtWidgets import QApplication
+    from qgis.utils import iface, plugins
+
+    def press_and_grab():
+        page = next(w for w in QApplication.allWidgets() if type(w).__name__ == 'EngineOptionsPage')
+        page.show_status()
+        wait(1)
+        save(page.window().grab(), folder / 'options.png')
+        page.window().reject()
+
+    assert 'qgis_plugin' in plugins
+    QTimer.singleShot(3000, press_and_grab)
+    iface.showOptionsDialog(iface.mainWindow(), 'TorchGeo')
+
+
+def result(folder):
+    """The change between two aerial images, loaded as the plugin loads it."""
+    import processing
+    from qgis.core import QgsProject
+    from qgis.PyQt.QtWidgets import QDockWidget
+    from qgis.utils import iface
+
+    images = add_images()
+    tidy_window()
+    iface.mainWindow().findChild(QDockWidget, 'Browser').hide()
+    parameters = {
+        'BEFORE': images[0],
+        'AFTER': images[1],
+        'OUTPUT': 'TEMPORARY_OUTPUT',
+        'POLYGONS': 'TEMPORARY_OUTPUT',
+        'MINIMUM_AREA': 500,
+    }
+    processing.runAndLoadResults('torchgeoext:detectchange', parameters)
+    iface.messageBar().clearWidgets()
+    # the polygons over the later image say more than the change raster that hides it
+    tree = QgsProject.instance().layerTreeRoot()
+    for layer in (QgsProject.instance().mapLayersByName('Change map')[0], images[0]):
+        tree.findLayer(layer).setItemVisibilityChecked(False)
+    for layer in images:
+        tree.findLayer(layer).setExpanded(False)
+    QgsProject.instance().mapLayersByName('Changed areas')[0].setOpacity(0.6)
+    iface.mapCanvas().setExtent(images[0].extent())
+    iface.mapCanvas().refresh()
+    wait(5)
+    save(iface.mainWindow().grab(), folder / 'result.png')
+
+
+STEPS = {'toolbox': toolbox, 'options': options, 'result': result}
+
+
+def add_images():
+    """Load the two aerial images of the demo, the earlier one first."""
+    from qgis.core import QgsProject, QgsRasterLayer
+
+    paths = sorted(Path(os.environ['TORCHGEO_DATA']).glob('naip*.tif'))
+    images = [QgsRasterLayer(str(path), path.stem.replace('_', ' ')) for path in paths]
+    QgsProject.instance().clear()
+    QgsProject.instance().addMapLayers(images)
+    return images
+
+
+def tidy_window():
+    """Give the window the size of the screen and show our part of the toolbox."""
+    from qgis.PyQt.QtWidgets import QDockWidget
+    from qgis.utils import iface
+
+    window = iface.mainWindow()
+    window.resize(1400, 900)
+    window.move(0, 0)
+    dock = window.findChild(QDockWidget, 'ProcessingToolbox')
+    dock.show()
+    dock.searchBox.setText('torchgeo')
+    wait(1)
+    dock.algorithmTree.expandAll()
+
+
+def wait(seconds):
+    """Let windows settle."""
+    from qgis.PyQt.QtCore import QEventLoop, QTimer
+
+    loop = QEventLoop()
+    QTimer.singleShot(int(1000 * seconds), loop.quit)
+    loop.exec()
+
+
+def save(picture, path):
+    """Write a picture as wide as a README shows it."""
+    from qgis.PyQt.QtCore import Qt
+
+    smooth = Qt.TransformationMode.SmoothTransformation
+    width = min(picture.width(), 1100)
+    picture.scaledToWidth(width, smooth).save(str(path))
+
+
+def grab_screen(path):
+    """Save the whole screen."""
+    from qgis.PyQt.QtWidgets import QApplication
+
+    save(QApplication.instance().primaryScreen().grabWindow(0), path)
+
+
+def inside():
+    """Run the steps in the QGIS that has started."""
+    folder, *steps = os.environ['TORCHGEO_SCREENSHOTS'].split(os.pathsep)
+    for step in steps or STEPS:
+        try:
+            STEPS[step](Path(folder))
+        except BaseException:
+            Path(folder, f'{step}.txt').write_text(traceback.format_exc())
+    os._exit(0)  # a normal end may ask questions that nobody answers
+
+
+if 'TORCHGEO_SCREENSHOTS' in os.environ:
+    from qgis.PyQt.QtCore import QTimer
+
+    QTimer.singleShot(4000, inside)  # when the window has settled
+elif __name__ == '__main__':
+    outside(Path(sys.argv[1]), sys.argv[2:])

@@ -1,0 +1,98 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torchmetrics.functional.classification import multiclass_f1_score, multiclass_jaccard_index
+
+from torchgeo_ext.tasks import MaskedChangeDetection, MaskedSegmentation
+from torchgeo_ext.tasks._masked import FURTHER_DECODERS, LabelledPixels, PixelConfusion, Scores
+
+
+def segmentation(**options):
+    return MaskedSegmentation(
+        **{'model': 'fcn', 'in_channels': 2, 'num_classes': 3, 'ignore_index': -1} | options
+    )
+
+
+@pytest.mark.parametrize('loss', ['ce', 'focal', 'jaccard', 'dice'])
+def test_unlabelled_pixels_change_no_loss(loss):
+    task = segmentation(loss=loss)
+    scores, mask = torch.randn(2, 3, 8, 8), torch.randint(0, 3, (2, 8, 8))
+    mask[:, :5] = -1
+    mask[1] = -1
+    only = task.criterion.criterion(scores[:1, :, 5:], mask[:1, 5:])
+    scores[:, :, :5] = 1e3 * torch.randn(2, 3, 5, 8)
+    torch.testing.assert_close(task.criterion(scores, mask), only)
+
+
+@pytest.mark.parametrize('loss', ['bce', 'focal', 'jaccard', 'dice'])
+def test_unlabelled_pixels_change_no_loss_of_change(loss):
+    task = MaskedChangeDetection(model='fcn', in_channels=2, loss=loss, ignore_index=-1)
+    scores, mask = torch.randn(2, 1, 8, 8), torch.randint(0, 2, (2, 1, 8, 8)).float()
+    mask[:, :, :5] = -1
+    only = task.criterion.criterion(scores[:, :, 5:], mask[:, :, 5:])
+    scores[:, :, :5] = 1e3
+    torch.testing.assert_close(task.criterion(scores, mask), only)
+
+
+def test_a_batch_without_labels_is_a_step_of_nothing():
+    loss = LabelledPixels(nn.CrossEntropyLoss(), -1)
+    scores = torch.randn(1, 3, 4, 4, requires_grad=True)
+    value = loss(scores, torch.full((1, 4, 4), -1))
+    value.backward()
+    assert value == 0
+    assert not scores.grad.any()
+
+
+def test_logits_between_0_and_1_are_no_probabilities():
+    # torchmetrics takes these for probabilities and counts them as "unchanged"
+    counted = PixelConfusion(2, ignore_index=-1)
+    counted.update(torch.full((1, 1, 2, 2), 0.3), torch.tensor([[[[1, 1], [0, -1]]]]))
+    assert counted.compute().tolist() == [[0, 1], [0, 2]]
+
+
+def test_scores_are_those_of_torchmetrics():
+    torch.manual_seed(0)
+    label, predicted = torch.randint(0, 4, (5000,)), torch.randint(0, 4, (5000,))
+    predicted = torch.where(torch.rand(5000) < 0.6, label, predicted)
+    counted = PixelConfusion(4, ignore_index=-1)
+    logits = nn.functional.one_hot(predicted, 4).T.reshape(1, 4, 50, 100).float()
+    counted.update(logits, label.reshape(1, 50, 100))
+    scores = Scores(counted.compute().numpy())
+    for ours, theirs in ((scores.iou, multiclass_jaccard_index), (scores.f1, multiclass_f1_score)):
+        np.testing.assert_allclose(ours, theirs(predicted, label, 4, average=None), rtol=1e-5)
+    assert scores.overall_accuracy == pytest.approx((predicted == label).float().mean().item())
+    assert scores.matrix.sum() == 5000
+
+
+def test_classes_that_are_not_labelled_are_left_out_of_means():
+    scores = Scores(np.array([[8, 0, 2], [0, 0, 0], [0, 0, 10]]))
+    assert np.isnan(scores.iou[1])
+    assert scores.mean_iou == pytest.approx((8 / 10 + 10 / 12) / 2)
+    assert np.isnan(scores.precision[1])
+    assert scores.recall[0] == 0.8
+
+
+def test_no_labels_at_all_have_no_score():
+    scores = Scores(np.zeros((2, 2)))
+    assert np.isnan(scores.mean_iou)
+    assert np.isnan(scores.overall_accuracy)
+
+
+@pytest.mark.parametrize('model', ['unet', *FURTHER_DECODERS])
+def test_every_decoder_predicts(model):
+    task = segmentation(model=model, backbone='mobilenet_v2').eval()
+    with torch.inference_mode():
+        assert task(torch.zeros(1, 2, 128, 128)).shape == (1, 3, 128, 128)
+
+
+@pytest.mark.parametrize('model', ['fcsiamdiff', 'unet', 'fpn'])
+def test_change_takes_pairs_whatever_the_network_wants(model):
+    task = MaskedChangeDetection(model=model, backbone='mobilenet_v2', in_channels=2).eval()
+    with torch.inference_mode():
+        assert task(torch.zeros(1, 2, 2, 64, 64)).shape == (1, 1, 64, 64)
+
+
+def test_class_weights_arrive():
+    task = segmentation(class_weights=[1.0, 2.0, 3.0])
+    assert task.criterion.criterion.weight.tolist() == [1, 2, 3]

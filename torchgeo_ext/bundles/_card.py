@@ -1,0 +1,214 @@
+"""What is known of a trained model, apart from its weights.
+
+Nothing here needs torch, so that a model can be described without loading it.
+"""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+from torchgeo_ext.errors import BadParameter
+
+Task = Literal['segmentation', 'change', 'regression']
+Activation = Literal['softmax', 'sigmoid', 'none']
+
+_COLOR = re.compile(r'#[0-9a-fA-F]{6}')
+
+
+@dataclass(frozen=True)
+class Band:
+    """One band a model reads.
+
+    Statistics are of the physical value, which is the stored value times ``scale`` plus
+    ``offset``. The network sees (physical value - ``mean``) / ``std``.
+
+    Args:
+        name: Name as the sensor's users know it, for instance ``B04`` or ``red``.
+        center_wavelength: In micrometres, if known.
+        full_width_half_max: Width of the band in micrometres, if known.
+        scale: Factor from stored to physical value.
+        offset: Added after scaling.
+        nodata: Stored value that stands for a missing pixel; may be NaN.
+        mean: Mean of the physical value.
+        std: Standard deviation of the physical value.
+        minimum: Smallest physical value seen in training, if known.
+        maximum: Largest physical value seen in training, if known.
+
+    Raises:
+        BadParameter: If a number cannot be used, such as a ``std`` of 0.
+    """
+
+    name: str
+    center_wavelength: float | None = None
+    full_width_half_max: float | None = None
+    scale: float = 1.0
+    offset: float = 0.0
+    nodata: float | None = None
+    mean: float = 0.0
+    std: float = 1.0
+    minimum: float | None = None
+    maximum: float | None = None
+
+    def __post_init__(self) -> None:
+        _require(bool(self.name), 'name', self.name, 'a name')
+        for key in ('scale', 'offset', 'mean', 'std', 'minimum', 'maximum'):
+            value = getattr(self, key)
+            _require(value is None or math.isfinite(value), key, value, 'a finite number')
+        _require(self.scale != 0, 'scale', self.scale, 'other than 0')
+        _require(
+            self.std > 0, 'std', self.std, f'larger than 0 (does band {self.name} ever change?)'
+        )
+        for key in ('center_wavelength', 'full_width_half_max'):
+            value = getattr(self, key)
+            _require(
+                value is None or 0 < value < 1e6, key, value, 'a positive number of micrometres'
+            )
+
+
+@dataclass(frozen=True)
+class ModelClass:
+    """One class of a map.
+
+    Args:
+        value: Pixel value in the map.
+        name: Name for people.
+        color: Colour as ``#rrggbb``.
+
+    Raises:
+        BadParameter: If the colour is written in another way.
+    """
+
+    value: int
+    name: str
+    color: str
+
+    def __post_init__(self) -> None:
+        _require(bool(self.name), 'name', self.name, 'a name')
+        _require(
+            bool(_COLOR.fullmatch(self.color)), 'color', self.color, 'a colour such as #1f78b4'
+        )
+
+
+@dataclass(frozen=True)
+class BundleCard:
+    """Everything needed to use a trained model rightly, and to know where it came from.
+
+    Args:
+        name: Name for people.
+        description: What it was made for.
+        task: What it does.
+        bands: What it reads, in the order of the network's channels; of one date.
+        classes: What it tells apart, in the order of the network's outputs. A network with a
+            single output has two: what a score near 0 means and what a score near 1 means.
+            Empty for regression.
+        dates: How many images of one place it reads at once: 1, or 2 (before, after).
+        tile_size: Width and height of its input in pixels.
+        halo: Width of the margin of a tile, in pixels, where its scores are less reliable.
+        resolution_minimum: Finest ground resolution it was trained with, in metres.
+        resolution_maximum: Coarsest ground resolution it was trained with, in metres.
+        license: SPDX identifier or a sentence; of the weights.
+        citation: How to cite it.
+        architecture: ``{'class': name, 'arguments': {...}}`` where the name is one of
+            :func:`torchgeo_ext.bundles.known_architectures`.
+        output_activation: Turns the network's outputs into scores.
+        training: Free facts such as data set, metrics, versions; anything JSON can hold.
+        multilabel: Whether each class has a score of its own, so that several can hold at once.
+        variables: What a regression predicts, in the order of the network's outputs.
+        extent: West, south, east, north in degrees of the training data, if known.
+
+    Raises:
+        BadParameter: If the values contradict each other.
+    """
+
+    name: str
+    description: str
+    task: Task
+    bands: tuple[Band, ...]
+    classes: tuple[ModelClass, ...]
+    architecture: Mapping[str, Any]
+    output_activation: Activation
+    dates: Literal[1, 2] = 1
+    tile_size: int = 256
+    halo: int = 32
+    resolution_minimum: float | None = None
+    resolution_maximum: float | None = None
+    license: str = ''
+    citation: str = ''
+    training: Mapping[str, Any] = field(default_factory=dict)
+    multilabel: bool = False
+    variables: tuple[str, ...] = ()
+    extent: tuple[float, float, float, float] | None = None
+
+    def __post_init__(self) -> None:
+        _require(bool(self.name.strip()), 'name', self.name, 'a name')
+        _require(self.task in get_args(Task), 'task', self.task, _words(get_args(Task)))
+        _require(
+            self.output_activation in get_args(Activation),
+            'output_activation',
+            self.output_activation,
+            _words(get_args(Activation)),
+        )
+        _require(self.dates in (1, 2), 'dates', self.dates, '1 or 2')
+        _require(len(self.bands) > 0, 'bands', self.bands, 'at least one band')
+        architecture = self.architecture
+        _require(
+            isinstance(architecture.get('class'), str)
+            and isinstance(architecture.get('arguments'), Mapping),
+            'architecture',
+            architecture,
+            "like {'class': 'SemanticSegmentation', 'arguments': {...}}",
+        )
+        self._check_sizes()
+        self._check_classes()
+
+    def _check_sizes(self) -> None:
+        _require(self.tile_size > 0, 'tile_size', self.tile_size, 'at least 1 pixel')
+        _require(
+            0 <= 2 * self.halo < self.tile_size,
+            'halo',
+            self.halo,
+            f'at least 0 and less than half of tile_size, which is {self.tile_size}',
+        )
+        finest, coarsest = self.resolution_minimum, self.resolution_maximum
+        for key, value in (('resolution_minimum', finest), ('resolution_maximum', coarsest)):
+            _require(value is None or value > 0, key, value, 'a positive number of metres')
+        if finest is not None and coarsest is not None:
+            expected = f'at most resolution_maximum, which is {coarsest}'
+            _require(finest <= coarsest, 'resolution_minimum', finest, expected)
+
+    def _check_classes(self) -> None:
+        values = [entry.value for entry in self.classes]
+        _require(len(set(values)) == len(values), 'classes', values, 'of different values')
+        if self.task == 'regression':
+            _require(not values, 'classes', values, 'empty for a regression')
+            return
+        _require(not self.variables, 'variables', self.variables, 'empty unless for regression')
+        fewest = 1 if self.multilabel else 2
+        _require(len(values) >= fewest, 'classes', values, f'at least {fewest}')
+        if self.output_activation == 'sigmoid' and not self.multilabel:
+            _require(
+                len(values) == 2,
+                'classes',
+                values,
+                'two, as sigmoid means one score (or multilabel)',
+            )
+
+    @property
+    def outputs(self) -> int:
+        """How many scores per pixel the model gives."""
+        if self.task == 'regression':
+            return max(1, len(self.variables))
+        if self.output_activation == 'sigmoid' and not self.multilabel:
+            return 1
+        return len(self.classes)
+
+
+def _require(condition: bool, name: str, value: Any, expected: str) -> None:
+    if not condition:
+        raise BadParameter(f'{name} is {value!r}, but must be {expected}.')
+
+
+def _words(words: Sequence[str]) -> str:
+    return ', '.join(words[:-1]) + ' or ' + words[-1]

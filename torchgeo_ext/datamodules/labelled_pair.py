@@ -1,0 +1,17 @@
+"""Data module for change detection in one's own image pairs."""
+
+from typing import Any
+
+from torchgeo_ext.datamodules._labelled import LabelledDataModule
+from torchgeo_ext.datasets import LabelledPair
+
+
+class LabelledPairDataModule(LabelledDataModule):
+    """Trains on :class:`~torchgeo_ext.datasets.LabelledPair`.
+
+    Args:
+        **kwargs: Arguments of :class:`LabelledDataModule` and of the dataset.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(LabelledPair, **kwargs)

@@ -1,0 +1,183 @@
+"""Reading the tiles that a model sees: always whole, finite, and with what is valid in them."""
+
+import logging
+import threading
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from torchgeo_ext.errors import BadInput, BadParameter
+from torchgeo_ext.inference.grid import Grid, Tile, Tiling
+from torchgeo_ext.inference.mask import MaskSource
+from torchgeo_ext.inference.reader import RasterSource, WindowReader
+
+logger = logging.getLogger(__name__)
+
+_MEGABYTE = 2**20
+#: Bounds of GDAL's cache of decoded blocks, in bytes.
+_CACHE = 8 * _MEGABYTE, 256 * _MEGABYTE
+
+
+@dataclass(frozen=True)
+class TilePixels:
+    """What was read for a tile.
+
+    Args:
+        tile: The tile.
+        values: Float32 (t, c, tile, tile), or (t, tile, tile, c) for channels last; ``None`` if
+            no pixel is valid.
+        valid: Boolean (height, width) of the part of the tile that is inside of the grid.
+    """
+
+    tile: Tile
+    values: np.ndarray | None
+    valid: np.ndarray
+
+
+class TileReader:
+    """Reads tiles from one or several rasters; each thread has its own handles.
+
+    A grid smaller than a tile is continued by reflection.
+
+    Args:
+        sources: The rasters, of equally many bands.
+        mask: What to process; everything if not given.
+        grid: The grid.
+        tiling: The tiles of the grid.
+        channels_last: Whether the bands come last in memory.
+
+    Raises:
+        BadInput: If a source cannot be brought onto the grid.
+        BadParameter: If the sources differ in their number of bands.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[RasterSource],
+        mask: MaskSource | None,
+        grid: Grid,
+        tiling: Tiling,
+        channels_last: bool,
+    ) -> None:
+        self._sources, self._grid, self._tiling = sources, grid, tiling
+        self._channels_last = channels_last
+        self._local = threading.local()
+        self._opening = threading.Lock()
+        with ExitStack() as failing:
+            self._stack = failing
+            self._first: list[WindowReader] | None = self._open()
+            self._mask = None if mask is None else failing.enter_context(mask.open(grid))
+            self.bands = _same_count(self._first)
+            self.cache_bytes = sum(self._cache(reader) for reader in self._first)
+            self._stack = failing.pop_all()
+
+    @property
+    def tile_bytes(self) -> int:
+        """Memory of a tile's values."""
+        return 4 * len(self._sources) * self.bands * self._tiling.tile_size**2
+
+    def read(self, tile: Tile) -> TilePixels:
+        """Read a tile.
+
+        Raises:
+            BadInput: If a file is damaged.
+        """
+        shape = tile.window.height, tile.window.width
+        valid = np.ones(shape, bool) if self._mask is None else self._mask.read(tile.window)
+        size = self._tiling.tile_size
+        values, bands_first = self._empty(size)
+        for date, reader in zip(bands_first, self._readers(), strict=True):
+            if not valid.any():
+                return TilePixels(tile, None, valid)
+            if shape == (size, size):
+                _, valid_there = reader.read(tile.window, out=date)
+            else:
+                inside, valid_there = reader.read(tile.window)
+                date[...] = _reflect(inside, size)
+            valid &= valid_there
+        return TilePixels(tile, values if valid.any() else None, valid)
+
+    def nothing_valid(self) -> BadInput:
+        """Make the error that says that no tile has a valid pixel."""
+        source = self._sources[0]
+        masked = '' if self._mask is None else ' that the mask leaves'
+        return BadInput(
+            f'{source.argument}: {source.path} has no valid pixel in the area{masked}.',
+            'Check nodata value, area and bands: a pixel has to be valid in all of them.',
+        )
+
+    def _empty(self, size: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return memory for a tile and the same memory seen as (t, c, h, w)."""
+        dates = len(self._sources)
+        if self._channels_last:
+            values = np.empty((dates, size, size, self.bands), np.float32)
+            return values, np.moveaxis(values, -1, 1)
+        values = np.empty((dates, self.bands, size, size), np.float32)
+        return values, values
+
+    def _readers(self) -> list[WindowReader]:
+        """Return this thread's readers."""
+        if not hasattr(self._local, 'readers'):
+            with self._opening:
+                self._local.readers, self._first = self._first or self._open(), None
+        readers: list[WindowReader] = self._local.readers
+        return readers
+
+    def _open(self) -> list[WindowReader]:
+        return [self._stack.enter_context(s.open(self._grid)) for s in self._sources]
+
+    def _cache(self, reader: WindowReader) -> int:
+        """Return the bytes of decoded blocks to keep for the next tile.
+
+        Blocks that lie in two rows of tiles are decoded twice rather than kept for a whole row,
+        which would take memory in proportion to the width. Only strips across the whole raster
+        have to be kept, as each of them belongs to all tiles of a row.
+        """
+        dataset: Any = reader.dataset
+        height, width = dataset.block_shapes[0]
+        size = self._tiling.tile_size
+        dtypes = [dataset.dtypes[band - 1] for band in reader.bands]
+        pixel_bytes = sum(np.dtype(dtype).itemsize for dtype in dtypes)
+        needed = (size + 2 * height) * (2 * size + 2 * width) * pixel_bytes
+        if needed > _CACHE[1] and width > 2 * size:
+            logger.warning(
+                '%s is stored in strips across its whole width, which is slow to read in tiles; '
+                'a tiled GeoTIFF reads faster',
+                reader.source.path,
+            )
+        return min(max(needed, _CACHE[0]), _CACHE[1])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._stack.close()
+
+
+def _same_count(readers: Sequence[WindowReader]) -> int:
+    first = readers[0]
+    for reader in readers[1:]:
+        if len(reader.bands) != len(first.bands):
+            raise BadParameter(
+                f'{reader.source.argument}: {reader.source.path} gives {len(reader.bands)} bands, '
+                f'but {first.source.path} gives {len(first.bands)}.',
+                'Choose the same bands of all images.',
+            )
+    return len(first.bands)
+
+
+def _reflect(values: np.ndarray, size: int) -> np.ndarray:
+    """Continue (c, h, w) to (c, size, size) by reflection at its last row and column."""
+    rows, columns = (
+        np.pad(np.arange(length), (0, size - length), mode='reflect') for length in values.shape[1:]
+    )
+    return values[:, rows[:, None], columns]

@@ -1,0 +1,13 @@
+"""Model architectures, one file each, with their published weights.
+
+Importing this room makes its builders known to TorchGeo's ``get_model`` and ``get_weight``.
+"""
+
+from inspect import isfunction
+
+from torchgeo_ext.models._torchgeo import teach
+from torchgeo_ext.models.tinycd import TinyCD, TinyCD_Weights, tinycd
+
+__all__ = ('TinyCD', 'TinyCD_Weights', 'tinycd')
+
+teach(thing for name in __all__ if isfunction(thing := globals()[name]))

@@ -1,0 +1,131 @@
+"""From what the user names - a bundle or a published model - to something that can be built."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from torchgeo_ext.bundles import Band, Bundle, BundleCard, ModelClass, read_bundle
+from torchgeo_ext.bundles._item import ITEM
+from torchgeo_ext.errors import BadInput
+from torchgeo_ext.ready import ReadyModel, ready_model
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+    from torchvision.models import WeightsEnum
+
+log = logging.getLogger(__name__)
+
+#: Margin, as a share of the tile, in which convolutional networks are less sure.
+_HALO = 8
+
+
+def open_model(bundle: Any, model: str | None, task: str, dates: int) -> Bundle:
+    """Open the model an operation was given.
+
+    Args:
+        bundle: Path of the user's own model, or None.
+        model: Name of a published one, used when there is no bundle.
+        task: What the operation needs.
+        dates: How many images it puts in.
+
+    Returns:
+        The model; its weights are verified but not loaded yet.
+
+    Raises:
+        BadInput: If it was made for something else, or is no bundle.
+        MissingWeights: If published weights are not here and cannot be fetched.
+    """
+    if bundle is None:
+        return _published(ready_model(cast('str', model)))
+    opened = read_bundle(bundle)
+    card = opened.card
+    if card.task != task or card.dates != dates:
+        raise BadInput(
+            f'bundle: {bundle} ({card.name}) does {card.task} with {card.dates} image(s), but '
+            f'{task} with {dates} is needed.',
+            'Choose another bundle or the operation that goes with this one.',
+        )
+    return opened
+
+
+def published_card(ready: ReadyModel) -> BundleCard:
+    """Describe a published model as a bundle does; for this torch has to be loaded."""
+    meta = _weights(ready).meta
+    return BundleCard(
+        name=ready.name,
+        description=ready.title,
+        task=ready.task,
+        bands=tuple(Band(name, wavelength, std=ready.divisor) for name, wavelength in ready.bands),
+        classes=tuple(
+            ModelClass(value, name, color) for value, (name, color) in enumerate(ready.classes)
+        ),
+        architecture={
+            'class': 'SemanticSegmentation',
+            'arguments': {
+                'model': 'unet',
+                'backbone': meta['encoder'],
+                'in_channels': meta['in_chans'],
+                'num_classes': meta['num_classes'],
+                'task': 'multiclass',
+            },
+        },
+        output_activation='softmax',
+        tile_size=ready.tile_size,
+        halo=ready.tile_size // _HALO,
+        resolution_minimum=ready.resolution[0],
+        resolution_maximum=ready.resolution[1],
+        license=ready.license,
+        citation=ready.source,
+    )
+
+
+def build_model(bundle: Bundle) -> 'nn.Module':
+    """Build the predictor of a model, or give that of the last call if the model is the same.
+
+    Rows of a batch that run in one engine share it so.
+
+    Args:
+        bundle: The model, just opened and so verified.
+
+    Returns:
+        A module in evaluation mode, on whatever device it was used last.
+    """
+    key = _state(bundle.path)
+    if key not in _built:
+        _built.clear()
+        _built[key] = bundle.build()
+    return _built[key]
+
+
+#: The predictor built last, by the state of the files it came from.
+_built: 'dict[tuple[str, int, int], nn.Module]' = {}
+
+
+def _state(path: Path) -> tuple[str, int, int]:
+    # the item of a bundle holds the hashes of its files, so it changes with them
+    file = path / ITEM if path.is_dir() else path
+    status = file.stat()
+    return str(file.resolve()), status.st_mtime_ns, status.st_ino
+
+
+def _published(ready: ReadyModel) -> Bundle:
+    from torchgeo_ext.hub import weights_file
+
+    path = weights_file(_weights(ready))
+    log.info('Weights %s (licence: %s)', ready.name, ready.license)
+    return Bundle(path, published_card(ready), lambda: _load(path))
+
+
+def _weights(ready: ReadyModel) -> 'WeightsEnum':
+    from torchgeo.models import get_weight
+
+    return get_weight(ready.weights)
+
+
+def _load(path: Path) -> 'Mapping[str, Tensor]':
+    import torch
+
+    # the file was verified; weights_only keeps even a verified one from running code
+    loaded: Mapping[str, Tensor] = torch.load(path, map_location='cpu', weights_only=True)
+    return loaded

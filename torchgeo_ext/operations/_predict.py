@@ -1,0 +1,263 @@
+"""What operations that run a trained model share: from a bundle and images to finished rasters."""
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from torchgeo_ext.errors import BadInput
+from torchgeo_ext.operations._operation import Style, Styles
+from torchgeo_ext.progress import Progress
+
+if TYPE_CHECKING:
+    from torchgeo_ext.bundles import Bundle, BundleCard
+    from torchgeo_ext.inference import Grid, RasterOutput, RasterSource
+
+log = logging.getLogger(__name__)
+
+
+class Image(NamedTuple):
+    """An image an operation was given, and the names of the arguments it came from."""
+
+    path: Any
+    bands: Sequence[int] | None
+    argument: str = 'image'
+    bands_argument: str = 'bands'
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to run a model; the arguments that operations have in common, as the user gave them."""
+
+    tile_size: int = 0
+    overlap: int = -1
+    merge: Literal['blend', 'crop'] = 'blend'
+    augmentation: Literal['none', 'flip', 'd4'] = 'none'
+    device: str = 'auto'
+    batch_size: int = 0
+    mask: Any = None
+    resampling: str = 'bilinear'
+
+    def tiling(self, card: 'BundleCard') -> tuple[int, int]:
+        """Give tile size and overlap, those of the model where the user left them open."""
+        size = self.tile_size or card.tile_size
+        overlap = 2 * card.halo if self.overlap < 0 else self.overlap
+        return size, min(overlap, size - 1)
+
+
+class Predicted(NamedTuple):
+    """What came of running a model."""
+
+    pixels: dict[int, int]
+    pixel_area: float
+    valid_fraction: float
+    tiles: int
+    tiles_skipped: int
+    seconds: float
+    styles: Styles
+
+    @property
+    def areas(self) -> dict[int, float]:
+        """Area per class value in square metres, with the size of the pixel in the middle."""
+        return {value: count * self.pixel_area for value, count in self.pixels.items()}
+
+
+def choose_grid(path: Any, extent: Any, argument: str = 'image') -> 'Grid':
+    """Give the grid of a raster, or the part of it inside an extent.
+
+    Args:
+        path: The raster.
+        extent: None or ``xmin,ymin,xmax,ymax``, optionally with a CRS in brackets behind it.
+        argument: The argument the raster came from, for messages.
+    """
+    from torchgeo_ext.inference import Grid, open_raster
+
+    with open_raster(str(path), argument) as dataset:
+        grid = Grid.of(dataset, argument)
+    if extent is None:
+        return grid
+    bounds, crs = parse_extent(extent)
+    return grid.crop(bounds, crs)
+
+
+def parse_extent(extent: str) -> tuple[tuple[float, ...], Any]:
+    """Split ``xmin,ymin,xmax,ymax [CRS]`` into numbers and a rasterio CRS or None.
+
+    Raises:
+        BadInput: If the CRS is not known.
+    """
+    from rasterio.crs import CRS
+    from rasterio.errors import CRSError
+
+    numbers, _, crs = extent.partition('[')
+    bounds = tuple(float(number) for number in numbers.split(','))
+    if not crs:
+        return bounds, None
+    try:
+        return bounds, CRS.from_user_input(crs.rstrip().removesuffix(']'))
+    except (CRSError, ValueError) as error:
+        raise BadInput(
+            f'extent: the coordinate reference system of {extent!r} is not known.',
+            'Give it as an identifier such as EPSG:4326, or as WKT.',
+        ) from error
+
+
+def predict_classes(
+    bundle: 'Bundle',
+    images: Sequence[Image],
+    grid: 'Grid',
+    wanted: Mapping[str, Any],
+    plan: Plan,
+    *,
+    threshold: float = 0.5,
+    progress: Progress,
+) -> Predicted:
+    """Run a model that tells classes apart and write rasters with their styles.
+
+    Args:
+        bundle: The model.
+        images: One image per date the model reads.
+        grid: Pixels to write.
+        wanted: Path, or None, of each of ``output``, ``probabilities`` and ``confidence``.
+        plan: How to run it.
+        threshold: From which score on a model of one score says yes.
+        progress: Told how far the work is.
+
+    Returns:
+        Numbers about the run and a style per raster written.
+    """
+    from torchgeo_ext.inference import MaskSource, TestTimeAugmentation, predict_raster
+    from torchgeo_ext.inference.area import pixel_area
+    from torchgeo_ext.inference.style import write_style
+    from torchgeo_ext.operations._models import build_model
+
+    card = bundle.card
+    sources = [source_for(bundle, image, plan.resampling) for image in images]
+    _check_resolution(card, grid)
+    progress(0.0, 'Loading the model')
+    network: Any = build_model(bundle)
+    if plan.augmentation != 'none':
+        network = TestTimeAugmentation(network, plan.augmentation)
+    tile_size, overlap = plan.tiling(card)
+    done = predict_raster(
+        network,
+        sources,
+        grid,
+        _outputs(bundle, wanted, threshold),
+        tile_size=tile_size,
+        overlap=overlap,
+        merge=plan.merge,
+        batch_size=plan.batch_size,
+        device=plan.device,
+        mask=None if plan.mask is None else MaskSource(str(plan.mask)),
+        progress=progress,
+    )
+    styles = {
+        name: _style(name, card) for name in wanted if wanted[name] and name != 'probabilities'
+    }
+    for name, style in styles.items():
+        write_style(wanted[name], style)
+    return Predicted(
+        pixels=dict(done.counts),
+        pixel_area=pixel_area(grid),
+        valid_fraction=done.valid_pixels / (grid.width * grid.height),
+        tiles=done.tiles,
+        tiles_skipped=done.tiles_skipped,
+        seconds=done.seconds,
+        styles=styles,
+    )
+
+
+def source_for(bundle: 'Bundle', image: Image, resampling: str) -> 'RasterSource':
+    """Choose the bands of an image that a model wants."""
+    from torchgeo_ext.bundles import match_bands
+    from torchgeo_ext.inference import RasterSource
+
+    bands = match_bands(
+        bundle.card.bands, image.path, image.bands, image.argument, image.bands_argument
+    )
+    return RasterSource(
+        str(image.path),
+        bands=bands,
+        resampling=resampling,
+        fill=bundle.fill,
+        argument=image.argument,
+    )
+
+
+def _outputs(bundle: 'Bundle', wanted: Mapping[str, Any], threshold: float) -> 'list[RasterOutput]':
+    from torchgeo_ext.inference import RasterOutput
+
+    card = bundle.card
+    tags = {
+        'model': card.name,
+        'model_source': str(bundle.path),
+        'model_license': card.license,
+        'classes': json.dumps(class_table(card)),
+    }
+    names = [entry.name for entry in card.classes][-card.outputs :]
+    kinds: dict[str, dict[str, Any]] = {
+        'output': {'kind': 'classes', 'classes': card.classes}
+        if card.outputs > 1
+        else {'kind': 'threshold', 'classes': card.classes, 'threshold': threshold},
+        'probabilities': {'kind': 'probabilities', 'descriptions': names},
+        'confidence': {'kind': 'confidence', 'descriptions': ['confidence']},
+    }
+    return [
+        RasterOutput(str(path), argument=name, tags=tags, **kinds[name])
+        for name, path in wanted.items()
+        if path is not None
+    ]
+
+
+def class_table(card: 'BundleCard') -> list[Any]:
+    """Give the classes as JSON has them."""
+    return [{'value': c.value, 'name': c.name, 'color': c.color} for c in card.classes]
+
+
+def _style(name: str, card: 'BundleCard') -> Style:
+    if name == 'output':
+        return {'type': 'classes', 'classes': class_table(card)}
+    return {'type': 'range', 'minimum': 0.0, 'maximum': 1.0, 'unit': '', 'ramp': 'viridis'}
+
+
+def outline_classes(
+    raster: Any, polygons: Any, card: 'BundleCard', minimum_area: float, progress: Progress,
+    values: Sequence[int] | None = None,
+) -> Style:  # fmt: skip
+    """Write the polygons of a class raster and give their style.
+
+    Args:
+        raster: The class raster.
+        polygons: The GeoPackage to write.
+        card: Names and colours of the classes.
+        minimum_area: Leave out smaller polygons, in square metres.
+        progress: Told how far the work is.
+        values: Only polygons of these values.
+    """
+    from torchgeo_ext.inference.style import write_style
+    from torchgeo_ext.inference.vectors import polygonize
+
+    polygonize(
+        raster, polygons, classes=card.classes, values=values, minimum_area=minimum_area,
+        progress=progress,
+    )  # fmt: skip
+    shown = [c for c in class_table(card) if values is None or c['value'] in values]
+    style: Style = {'type': 'classes', 'field': 'class', 'classes': shown}
+    write_style(polygons, style)
+    return style
+
+
+def _check_resolution(card: 'BundleCard', grid: 'Grid') -> None:
+    """Say so when the ground resolution is not what the model was trained for."""
+    from torchgeo_ext.inference.area import pixel_area
+
+    if grid.crs is None or not (card.resolution_minimum and card.resolution_maximum):
+        return
+    size = pixel_area(grid) ** 0.5
+    if not 0.99 * card.resolution_minimum <= size <= 1.01 * card.resolution_maximum:
+        log.warning(
+            'The pixels of the image are %.3g m wide, but the model was trained for %.3g to '
+            '%.3g m; expect worse results.', size, card.resolution_minimum, card.resolution_maximum,
+        )  # fmt: skip

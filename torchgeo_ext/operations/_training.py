@@ -1,0 +1,391 @@
+"""What operations that train a model share: from a data module to a bundle with its report."""
+
+import dataclasses
+import logging
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from torchgeo_ext.operations._operation import ADVANCED, StrPath, file_out, within
+from torchgeo_ext.progress import Progress, portion, silent
+from torchgeo_ext.staging import staged
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from torchgeo_ext.bundles import BundleCard
+    from torchgeo_ext.datamodules._labelled import LabelledDataModule
+    from torchgeo_ext.tasks import MaskedChangeDetection, MaskedSegmentation
+    from torchgeo_ext.tasks._fit import Fitted
+
+log = logging.getLogger(__name__)
+
+Loss = Literal['ce', 'dice', 'focal', 'jaccard']
+Balance = Literal['none', 'inverse', 'square_root']
+
+# the parameters that operations have in common
+PatchSize = Annotated[int, within(16, 2048, 'pixels')]
+BatchSize = Annotated[int, within(1, 512, 'patches')]
+Epochs = Annotated[int, within(1, 10_000)]
+Patience = Annotated[int, within(0, 10_000, 'epochs')]
+LearningRate = Annotated[float, within(1e-7, 1.0), ADVANCED]
+LossName = Annotated[Loss, ADVANCED]
+ClassWeights = Annotated[Balance, ADVANCED]
+IgnoreValue = Annotated[int, within(-(2**31), 2**31)]
+ValidationFraction = Annotated[float, within(0.05, 0.5), ADVANCED]
+BlockSize = Annotated[int, within(0, 100_000, 'pixels'), ADVANCED]
+Augment = Annotated[bool, ADVANCED]
+Seed = Annotated[int, within(0, 2**31 - 1), ADVANCED]
+License = Annotated[str, ADVANCED]
+ReportOut = Annotated[StrPath, file_out('html')]
+
+#: Tiles of at least this size are predicted, if the network takes other sizes than it saw.
+_TILE = 256
+#: Context around a tile that its scores need.
+_HALO = 32
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to train; the arguments that operations have in common, as the user gave them."""
+
+    architecture: str
+    backbone: str
+    weights: str | None
+    patch_size: int
+    batch_size: int
+    epochs: int
+    patience: int
+    learning_rate: float
+    loss: Loss
+    class_weights: Balance
+    validation_fraction: float
+    block_size: int
+    augment: bool
+    seed: int
+    device: str
+    model_name: str | None
+    license: str
+
+
+@dataclass(frozen=True)
+class Training:
+    """A finished training."""
+
+    kind: Literal['segmentation', 'change']
+    settings: Settings
+    datamodule: 'LabelledDataModule'
+    task: 'MaskedSegmentation | MaskedChangeDetection'
+    start: str
+    fitted: 'Fitted'
+    name: str
+
+    @property
+    def binary(self) -> bool:
+        """Whether the network gives a single score: changed or not."""
+        return self.task.hparams['task'] == 'binary'
+
+    @property
+    def classes_text(self) -> str:
+        """The classes as ``1 forest, 2 water``."""
+        classes = self.datamodule.labelled.classes
+        return ', '.join(f'{entry.value} {entry.name}' for entry in classes)
+
+
+def data_settings(settings: Settings) -> dict[str, Any]:
+    """Pick the arguments of a data module."""
+    # losses without class weights see rare classes more often instead
+    weighted = settings.loss == 'ce'
+    return {
+        'batch_size': settings.batch_size,
+        'patch_size': settings.patch_size,
+        'validation_fraction': settings.validation_fraction,
+        'block_size': settings.block_size,
+        'balance': 'none' if weighted else settings.class_weights,
+        'augment': settings.augment,
+        'seed': settings.seed,
+    }
+
+
+def change_f1(done: Training) -> float:
+    """Give the F1 score of change, or the mean of those of the kinds of change."""
+    import numpy as np
+
+    changes = [entry.value != 0 for entry in done.datamodule.labelled.classes]
+    scores = done.fitted.scores.f1[changes]
+    return float(np.nanmean(scores)) if not np.isnan(scores).all() else float('nan')
+
+
+def train(
+    datamodule: 'LabelledDataModule',
+    settings: Settings,
+    *,
+    output: StrPath,
+    report: StrPath | None,
+    progress: Progress,
+) -> Training:
+    """Train on labelled rasters or pairs and write the bundle.
+
+    Args:
+        datamodule: Made with :func:`data_settings`, not set up yet.
+        settings: How to train.
+        output: Folder of the bundle to write.
+        report: Where to write the report as well, if not only into the bundle.
+        progress: Told how far the work is.
+
+    Returns:
+        What was trained and how good it is.
+    """
+    from torchgeo_ext.bundles import write_bundle
+    from torchgeo_ext.bundles._write import check_bundle_folder
+    from torchgeo_ext.operations._training_report import make_report
+    from torchgeo_ext.tasks._fit import seeded
+
+    folder = check_bundle_folder(output)
+    with seeded(settings.seed):
+        done = _fit(datamodule, settings, settings.model_name or folder.name, progress)
+    # the user who stopped the training early wants the model and will not wait for more
+    ending = silent if done.fitted.ending == 'canceled' else portion(progress, 0.95, 1)
+    ending(0, 'writing the report')
+    page = make_report(done).html()
+    with tempfile.TemporaryDirectory() as temporary:
+        file = Path(temporary, 'report.html')
+        file.write_text(page, encoding='utf-8')
+        ending(0.5, 'writing the bundle')
+        write_bundle(folder, make_card(done), done.task, [file])
+    if report is not None:
+        with staged(report, 'report') as part:
+            part.write_text(page, encoding='utf-8')
+    return done
+
+
+def _fit(
+    datamodule: 'LabelledDataModule', settings: Settings, name: str, progress: Progress
+) -> Training:
+    from torchgeo_ext.inference.device import pick_device
+    from torchgeo_ext.operations._network import build_task, choose_patch_size
+    from torchgeo_ext.tasks._fit import fit
+
+    device = pick_device(settings.device)
+    datamodule.progress = portion(progress, 0, 0.1)
+    dataset = datamodule.labelled
+    dates = len(dataset.scenes[0].sources)
+    kind: Literal['segmentation', 'change'] = 'segmentation' if dates == 1 else 'change'
+    task, start = build_task(
+        kind, _task_arguments(datamodule, settings, kind), settings.weights, dataset.bands
+    )
+    log.info(start)
+    smallest = min(min(grid.shape) for grid in dataset.grids)
+    shape = (settings.batch_size, *((dates,) if dates > 1 else ()), len(dataset.bands))
+    datamodule.patch_size = choose_patch_size(task, settings.patch_size, smallest, shape)
+    datamodule.setup('fit')
+    _weigh_classes(task, datamodule, settings)
+    fitted = fit(
+        task,
+        datamodule,
+        epochs=settings.epochs,
+        patience=settings.patience,
+        device=device,
+        progress=portion(progress, 0.1, 0.95),
+    )
+    return Training(kind, settings, datamodule, task, start, fitted, name)
+
+
+def _task_arguments(
+    datamodule: 'LabelledDataModule', settings: Settings, kind: Literal['segmentation', 'change']
+) -> dict[str, Any]:
+    dataset = datamodule.labelled
+    values = [entry.value for entry in dataset.classes]
+    binary = kind == 'change' and len(values) == 2 and values[0] == 0
+    return {
+        'model': settings.architecture,
+        'backbone': settings.backbone,
+        'in_channels': len(dataset.bands),
+        'task': 'binary' if binary else 'multiclass',
+        'num_classes': None if binary else len(values),
+        'loss': 'bce' if binary and settings.loss == 'ce' else settings.loss,
+        'ignore_index': -1,
+        'lr': settings.learning_rate,
+        # of the learning rate: halfway to giving up
+        'patience': max(1, settings.patience // 2),
+    }
+
+
+def _weigh_classes(task: Any, datamodule: 'LabelledDataModule', settings: Settings) -> None:
+    """Give rare classes weight in the losses that can; for others patches are balanced."""
+    from torch import tensor
+
+    from torchgeo_ext.datamodules._labelled import class_weights
+
+    if settings.class_weights == 'none' or settings.loss != 'ce':
+        return
+    weights = class_weights(datamodule.survey.training_counts, settings.class_weights)
+    if task.hparams['task'] == 'binary':
+        task.hparams['pos_weight'] = tensor(weights[1] / weights[0])
+    else:
+        task.hparams['class_weights'] = weights.tolist()
+    task.configure_losses()
+
+
+def make_card(done: Training) -> 'BundleCard':
+    """Describe a trained model for its bundle."""
+    from torchgeo_ext.bundles import BundleCard, ModelClass
+
+    dataset, hparams = done.datamodule.labelled, done.task.hparams
+    arguments = {
+        key: hparams[key] for key in ('model', 'backbone', 'in_channels', 'task', 'num_classes')
+    }
+    tile, halo = _tile(done)
+    finest, coarsest = _resolutions(done)
+    return BundleCard(
+        name=done.name,
+        description=describe(done),
+        task=done.kind,
+        bands=_bands(done),
+        classes=tuple(
+            ModelClass(position if done.binary else entry.value, entry.name, entry.color)
+            for position, entry in enumerate(dataset.classes)
+        ),
+        architecture={
+            'class': _architecture_class(done),
+            'arguments': {key: value for key, value in arguments.items() if value is not None},
+        },
+        output_activation='sigmoid' if done.binary else 'softmax',
+        dates=2 if done.kind == 'change' else 1,
+        tile_size=tile,
+        halo=halo,
+        resolution_minimum=finest,
+        resolution_maximum=coarsest,
+        license=done.settings.license,
+        training=_facts(done),
+        extent=_extent(done),
+    )
+
+
+def describe(done: Training) -> str:
+    """Say in a sentence what a model was trained for."""
+    dataset = done.datamodule.labelled
+    number = len(dataset.scenes)
+    what = 'Change' if done.kind == 'change' else 'Classes'
+    of = ('image pair' if done.kind == 'change' else 'image') + 's' * (number != 1)
+    names = ', '.join(entry.name for entry in dataset.classes)
+    return f'{what} ({names}) from {len(dataset.bands)} bands, trained on {number} {of}.'
+
+
+def _architecture_class(done: Training) -> str:
+    from torchgeo_ext.tasks._masked import FURTHER_DECODERS
+
+    if done.settings.architecture in FURTHER_DECODERS:
+        return type(done.task).__name__
+    # the same network, and TorchGeo alone can read it
+    return 'SemanticSegmentation' if done.kind == 'segmentation' else 'ChangeDetection'
+
+
+def _tile(done: Training) -> tuple[int, int]:
+    """Choose size and halo of the tiles to predict."""
+    from torchgeo_ext.operations._network import takes
+
+    size = done.datamodule.patch_size
+    dates = (2,) if done.kind == 'change' else ()
+    if size < _TILE and takes(
+        done.task, (1, *dates, len(done.datamodule.labelled.bands), _TILE, _TILE)
+    ):
+        size = _TILE
+    return size, min(_HALO, size // 8)
+
+
+def _bands(done: Training) -> Any:
+    from torchgeo_ext.bundles import Band
+    from torchgeo_ext.bundles.bands import raster_bands
+
+    dataset, moments = done.datamodule.labelled, done.datamodule.survey.moments
+    scene = dataset.scenes[0]
+    known = {band.index: band for band in raster_bands(scene.sources[0].path)}
+    with scene.sources[0].open() as reader:
+        numbers = reader.bands
+    return tuple(
+        Band(
+            name=dataset.bands[i],
+            center_wavelength=known[number].wavelength,
+            scale=float(scene.scales[0, i, 0, 0]),
+            offset=float(scene.offsets[0, i, 0, 0]),
+            nodata=known[number].nodata,
+            mean=float(moments.mean[i]),
+            std=float(moments.std[i]),
+            minimum=float(moments.minimum[i]),
+            maximum=float(moments.maximum[i]),
+        )
+        for i, number in enumerate(numbers)
+    )
+
+
+def _resolutions(done: Training) -> tuple[float | None, float | None]:
+    """Give the range of pixel sizes, in metres, that the model should do well with."""
+    from torchgeo_ext.inference.area import pixel_area
+
+    grids = [grid for grid in done.datamodule.labelled.grids if grid.crs is not None]
+    if not grids:
+        return None, None
+    sizes = [pixel_area(grid) ** 0.5 for grid in grids]
+    return 0.75 * min(sizes), 1.5 * max(sizes)
+
+
+def _extent(done: Training) -> tuple[float, float, float, float] | None:
+    import numpy as np
+    from rasterio.warp import transform_bounds
+
+    grids = [grid for grid in done.datamodule.labelled.grids if grid.crs is not None]
+    if not grids:
+        return None
+    boxes = np.array([transform_bounds(grid.crs, 'EPSG:4326', *grid.bounds) for grid in grids])
+    (west, south), (east, north) = boxes[:, :2].min(0), boxes[:, 2:].max(0)
+    return float(west), float(south), float(east), float(north)
+
+
+def _facts(done: Training) -> dict[str, Any]:
+    """Collect what is worth knowing later, as JSON can hold it."""
+    fitted, module = done.fitted, done.datamodule
+    settings = dataclasses.asdict(done.settings) | {
+        'patch_size': module.patch_size,
+        'block_size': module.block_size,
+    }
+    names = [entry.name for entry in module.labelled.classes]
+    return {
+        'images': [
+            [Path(source.path).name for source in scene.sources] for scene in module.labelled.scenes
+        ],
+        'labels': Path(str(module.kwargs['labels'])).name,
+        'settings': settings,
+        'start': done.start,
+        'epochs': len(fitted.epochs),
+        'best_epoch': fitted.best.number,
+        'ending': fitted.ending,
+        'hold_out': {
+            'overall_accuracy': fitted.scores.overall_accuracy,
+            'mean_iou': fitted.scores.mean_iou,
+            'mean_f1': fitted.scores.mean_f1,
+            'iou': _by_name(names, fitted.scores.iou),
+            'f1': _by_name(names, fitted.scores.f1),
+            'confusion': fitted.scores.matrix.astype(int).tolist(),
+        },
+        'training_pixels': _by_name(names, module.survey.training_counts),
+        'versions': versions(),
+    }
+
+
+def _by_name(names: list[str], values: 'NDArray[Any]') -> dict[str, float | None]:
+    return {
+        name: None if value != value else value
+        for name, value in zip(names, values.tolist(), strict=True)
+    }
+
+
+def versions() -> dict[str, str]:
+    """Give the versions of what was used."""
+    from importlib import metadata
+
+    packages = ('torch', 'torchgeo', 'lightning', 'segmentation-models-pytorch', 'timm', 'rasterio')
+    from torchgeo_ext import __version__
+
+    return {'torchgeo_ext': __version__} | {name: metadata.version(name) for name in packages}

@@ -1,0 +1,151 @@
+"""Train a model that finds what changed between two dates."""
+
+from typing import Annotated, NamedTuple
+
+from torchgeo_ext.operations import _training as training
+from torchgeo_ext.operations._checks import same_length
+from torchgeo_ext.operations._network import ChangeArchitecture
+from torchgeo_ext.operations._operation import (
+    Device,
+    FolderOut,
+    Label,
+    Layer,
+    Rasters,
+    bands_of,
+    field_of,
+    operation,
+)
+from torchgeo_ext.progress import Progress, silent
+
+
+class TrainChangeResult(NamedTuple):
+    """Result of :func:`train_change`.
+
+    Attributes:
+        overall_accuracy: Share of the held-out labelled pixels that are right, 0 to 1.
+        mean_iou: Intersection over union, mean over the classes of the hold-out, 0 to 1.
+        mean_f1: F1 score, mean over the classes of the hold-out, 0 to 1.
+        change_f1: F1 score of change; with several kinds of change their mean, 0 to 1.
+        epochs_run: Epochs trained.
+        classes: Values and names of the classes.
+    """
+
+    output: str
+    report: str | None
+    overall_accuracy: float
+    mean_iou: float
+    mean_f1: float
+    change_f1: float
+    epochs_run: int
+    classes: str
+
+
+@operation(
+    label='Train change model',
+    group='Change detection',
+    tags=('change detection', 'bitemporal', 'deep learning', 'learn'),
+    checks=(same_length('before', 'after'),),
+    keeps='Keeping the best model so far',
+)
+def train_change(
+    before: Rasters,
+    after: Rasters,
+    labels: Layer,
+    output: Annotated[FolderOut, Label('Model folder')],
+    *,
+    class_field: Annotated[str, field_of('labels')] | None = None,
+    bands: Annotated[list[int], bands_of('before')] | None = None,
+    architecture: ChangeArchitecture = 'fcsiamdiff',
+    backbone: str = 'resnet18',
+    weights: str | None = None,
+    patch_size: training.PatchSize = 256,
+    batch_size: training.BatchSize = 8,
+    epochs: training.Epochs = 50,
+    patience: training.Patience = 10,
+    learning_rate: training.LearningRate = 1e-3,
+    loss: training.LossName = 'ce',
+    class_weights: training.ClassWeights = 'square_root',
+    ignore_value: training.IgnoreValue | None = None,
+    validation_fraction: training.ValidationFraction = 0.2,
+    block_size: training.BlockSize = 0,
+    augment: training.Augment = True,
+    seed: training.Seed = 0,
+    device: Device = 'auto',
+    model_name: str | None = None,
+    license: training.License = '',
+    report: training.ReportOut | None = None,
+    progress: Progress = silent,
+) -> TrainChangeResult:
+    """Train a model that finds change, from image pairs and change labels of one's own.
+
+    The later image is brought onto the grid of the earlier one. Labels are a raster on any grid
+    whose value 0 means unchanged (0 and one other value give a yes/no model, more values one that
+    tells kinds of change apart), or polygons. Without a class field the inside of polygons is
+    change and the outside is not. With one, the outside is unchanged too, unless some polygons are
+    of an unchanged class (0, or a word such as "unchanged"): then it is left out.
+
+    Whole blocks of land are held out and the model is judged by them. The result is a folder with
+    the model, its class table and a report, to be used by "Detect change". Stopping the training
+    keeps the best state so far.
+
+    Args:
+        before: One or more earlier images of the same bands.
+        after: As many later images, in the same order.
+        labels: Raster of change classes, or polygons.
+        output: Folder to write the model to.
+        class_field: Field of the polygons with the kind of change, text or whole numbers.
+        bands: Numbers of the bands to learn from, in both images; all if left out.
+        architecture: Network: fcsiamdiff and fcsiamconc encode the dates apart and compare them;
+            changevit and btc are transformers; the others see both dates as one image.
+        backbone: Encoder of the network: a name of segmentation_models_pytorch (resnet18,
+            efficientnet-b0, ...) or tu- with one of timm; a vit_ of timm for changevit; swin_tiny,
+            swin_small or swin_base for btc, which takes three bands.
+        weights: What to start from: "imagenet", published weights by name such as
+            ResNet18_Weights.SENTINEL2_ALL_MOCO, a checkpoint or a model folder; random if left out.
+        patch_size: Side of the square pieces of image learned from; smaller for small images.
+        batch_size: Patches learned from at once.
+        epochs: Rounds over the training data at most.
+        patience: Stop after this many epochs without a better one; 0 never stops early.
+        learning_rate: Step length of the optimiser (AdamW).
+        loss: What is minimised: cross entropy (ce), focal, Dice or Jaccard loss.
+        class_weights: How much more rare classes count: the inverse of their number of pixels or
+            its square root. By weights in cross entropy, else by drawing them more often.
+        ignore_value: Label value that means "not labelled", besides the nodata value.
+        validation_fraction: Share of the labels to hold out.
+        block_size: Side of the blocks held out, in pixels of the first image; 0 chooses.
+        augment: Flip and turn patches at random.
+        seed: The same seed on the same machine gives the same model.
+        device: Where to compute; auto takes the best there is.
+        model_name: Name of the model; that of the folder if left out.
+        license: Licence of the model, best as an SPDX identifier such as CC-BY-4.0.
+        report: Web page to write the report to as well; it is always part of the model folder.
+        progress: Told how far the work is.
+    """
+    from torchgeo_ext.datamodules import LabelledPairDataModule
+
+    settings = training.Settings(
+        architecture, backbone, weights, patch_size, batch_size, epochs, patience, learning_rate,
+        loss, class_weights, validation_fraction, block_size, augment, seed, device, model_name,
+        license,
+    )  # fmt: skip
+    datamodule = LabelledPairDataModule(
+        before=before,
+        after=after,
+        labels=labels,
+        bands=bands,
+        class_field=class_field,
+        ignore_value=ignore_value,
+        **training.data_settings(settings),
+    )
+    done = training.train(datamodule, settings, output=output, report=report, progress=progress)
+    scores = done.fitted.scores
+    return TrainChangeResult(
+        output=str(output),
+        report=None if report is None else str(report),
+        overall_accuracy=scores.overall_accuracy,
+        mean_iou=scores.mean_iou,
+        mean_f1=scores.mean_f1,
+        change_f1=training.change_f1(done),
+        epochs_run=len(done.fitted.epochs),
+        classes=done.classes_text,
+    )

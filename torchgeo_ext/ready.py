@@ -1,0 +1,134 @@
+"""Models that can be run as they are: methods without training and published weights.
+
+Kept apart from the builders because it is read to list operations, which must not load torch.
+What TorchGeo's weights do not say in their ``meta`` (class names, colours, wavelengths) stands
+here with its source.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class ReadyModel:
+    """A model an operation can run by its name.
+
+    Args:
+        name: What the user chooses; never changes its meaning.
+        title: One sentence.
+        task: What it does with an image or a pair.
+        license: SPDX identifier or a sentence; of the weights.
+        source: Where it is described.
+        bands: Name and centre wavelength in micrometres of each band, in the model's order.
+        divisor: Pixel values are divided by this.
+        classes: Name and colour of each class, value 0 first.
+        resolution: Ground resolution in metres it was trained for, smallest and largest.
+        tile_size: Tile size it was trained with, in pixels.
+        weights: Name for TorchGeo's ``get_weight``; empty for methods that need none.
+    """
+
+    name: str
+    title: str
+    task: Literal['segmentation', 'change']
+    license: str
+    source: str
+    bands: tuple[tuple[str, float], ...] = ()
+    divisor: float = 1.0
+    classes: tuple[tuple[str, str], ...] = ()
+    resolution: tuple[float, float] = (0.0, 0.0)
+    tile_size: int = 256
+    weights: str = ''
+
+
+# centre wavelengths of Sentinel-2A (ESA, Sentinel-2 MSI spectral responses)
+_TEN_METRES = (('B4', 0.665), ('B3', 0.560), ('B2', 0.492), ('B8', 0.833))
+_RGB = (('R', 0.660), ('G', 0.560), ('B', 0.480))
+_FIELDS = 'https://github.com/fieldsoftheworld/ftw-baselines'
+_FIELD = (('background', '#d9d9d9'), ('field', '#f2c744'))
+_FIELD_AND_BOUNDARY = (*_FIELD, ('field boundary', '#8c510a'))
+_TREES = (('background', '#d9d9d9'), ('tree canopy', '#1b7837'))
+
+
+def _fields(member: str, classes: tuple[tuple[str, str], ...], license: str) -> ReadyModel:
+    return ReadyModel(
+        name=f'Unet_Weights.{member}',
+        title='Field boundaries from two seasons of Sentinel-2 (four bands each, in one file).',
+        task='segmentation',
+        license=license,
+        source=_FIELDS,
+        bands=_TEN_METRES * 2,
+        divisor=3000.0,
+        classes=classes,
+        resolution=(8.0, 12.0),
+        weights=f'Unet_Weights.{member}',
+    )
+
+
+def _canopy(member: str) -> ReadyModel:
+    return ReadyModel(
+        name=f'Unet_Weights.{member}',
+        title='Tree canopy from aerial RGB images of 10 cm.',
+        task='segmentation',
+        license='CC-BY-NC-4.0',
+        source='https://arxiv.org/abs/2407.11743',
+        bands=_RGB,
+        classes=_TREES,
+        resolution=(0.08, 0.15),
+        tile_size=1024,
+        weights=f'Unet_Weights.{member}',
+    )
+
+
+_READY = (
+    ReadyModel(
+        name='cva',
+        title='Change vector analysis: length of the difference of standardised bands.',
+        task='change',
+        license='none needed',
+        source='Malila, W. A. (1980). Change vector analysis',
+    ),
+    ReadyModel(
+        name='irmad',
+        title='Iteratively reweighted multivariate alteration detection; needs no training.',
+        task='change',
+        license='none needed',
+        source='https://doi.org/10.1109/TIP.2006.888195',
+    ),
+    ReadyModel(
+        name='Unet_Weights.NAIP_RGBN_RESNET18_CHESAPEAKERSC',
+        title='Roads from NAIP aerial images (red, green, blue, near infrared, 1 m).',
+        task='segmentation',
+        license='MIT',
+        source='https://arxiv.org/abs/2401.06762',
+        bands=(*_RGB, ('N', 0.850)),
+        divisor=255.0,
+        classes=(('background', '#d9d9d9'), ('road', '#e31a1c')),
+        resolution=(0.6, 1.5),
+        tile_size=512,
+        weights='Unet_Weights.NAIP_RGBN_RESNET18_CHESAPEAKERSC',
+    ),
+    _canopy('OAM_RGB_RESNET34_TCD'),
+    _canopy('OAM_RGB_RESNET50_TCD'),
+    _fields('SENTINEL2_2CLASS_FTW', _FIELD, 'CC-BY-4.0'),
+    _fields('SENTINEL2_2CLASS_NC_FTW', _FIELD, 'non-commercial'),
+    _fields('SENTINEL2_3CLASS_FTW', _FIELD_AND_BOUNDARY, 'CC-BY-4.0'),
+    _fields('SENTINEL2_3CLASS_NC_FTW', _FIELD_AND_BOUNDARY, 'non-commercial'),
+    _fields('SENTINEL2_FTW_PRUE_CCBY_EFNETB3', _FIELD_AND_BOUNDARY, 'CC-BY-4.0'),
+    _fields('SENTINEL2_FTW_PRUE_CCBY_EFNETB5', _FIELD_AND_BOUNDARY, 'CC-BY-4.0'),
+    _fields('SENTINEL2_FTW_PRUE_CCBY_EFNETB7', _FIELD_AND_BOUNDARY, 'CC-BY-4.0'),
+)
+
+
+def ready_models() -> Sequence[ReadyModel]:
+    """List the models that can be run by name."""
+    return _READY
+
+
+def ready_model(name: str) -> ReadyModel:
+    """Find one by its name.
+
+    Raises:
+        KeyError: If there is none of that name.
+    """
+    return {model.name: model for model in _READY}[name]

@@ -1,0 +1,200 @@
+"""Learning and judging by labelled pixels only.
+
+Axes: b batch, k classes, h height, w width, n labelled pixels.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any, Self
+
+import numpy as np
+import segmentation_models_pytorch as smp
+from einops import rearrange
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.optim import AdamW
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+from torchgeo.tasks.mixins import ClassificationMixin
+from torchmetrics import MetricCollection
+from torchmetrics.classification import MulticlassConfusionMatrix
+
+#: Decoders of segmentation_models_pytorch that TorchGeo's tasks do not offer, by name.
+FURTHER_DECODERS: dict[str, Callable[..., nn.Module]] = {
+    'deeplabv3': smp.DeepLabV3,
+    'fpn': smp.FPN,
+    'linknet': smp.Linknet,
+    'manet': smp.MAnet,
+    'pan': smp.PAN,
+    'pspnet': smp.PSPNet,
+    'unet++': smp.UnetPlusPlus,
+}
+
+
+class LabelledPixels(nn.Module):
+    """Applies a loss to labelled pixels and to nothing else.
+
+    TorchGeo hands ``ignore_index`` to some losses only: with ``bce`` and ``jaccard`` pixels without
+    label would be learned from.
+
+    Args:
+        criterion: Takes (1, k, n, 1) and (1, n, 1), or both as (1, 1, n, 1) if there is a single
+            score per pixel.
+        ignore_index: Marks pixels without label.
+    """
+
+    def __init__(self, criterion: nn.Module, ignore_index: int) -> None:
+        super().__init__()
+        self.criterion = criterion
+        self.ignore_index = ignore_index
+
+    def forward(self, scores: Tensor, mask: Tensor) -> Tensor:
+        """Compute the loss of scores (b, k, h, w) and a mask (b, h, w) or (b, 1, h, w)."""
+        labelled = mask != self.ignore_index
+        if not labelled.any():
+            return scores.sum() * 0  # keeps the graph, so that the step does nothing
+        single = scores.ndim == mask.ndim
+        if single:
+            loss: Tensor = self.criterion(
+                scores[labelled][None, None, :, None], mask[labelled][None, None, :, None]
+            )
+            return loss
+        pixels = rearrange(scores, 'b k h w -> b h w k')[labelled]
+        averaged: Tensor = self.criterion(
+            rearrange(pixels, 'n k -> 1 k n 1').contiguous(), mask[labelled][None, :, None]
+        )
+        return averaged
+
+
+class PixelConfusion(MulticlassConfusionMatrix):
+    """Counts labelled pixels by label (row) and prediction (column).
+
+    Unlike the metrics of TorchGeo's tasks it takes logits for what they are; torchmetrics guesses
+    from their values, and guesses wrong when all of a batch happen to lie between 0 and 1.
+
+    Args:
+        num_classes: How many classes there are.
+        ignore_index: Marks pixels without label.
+    """
+
+    def __init__(self, num_classes: int, ignore_index: int) -> None:
+        super().__init__(num_classes, ignore_index=ignore_index, validate_args=False)
+
+    def update(self, logits: Tensor, mask: Tensor) -> None:
+        """Add logits (b, k, h, w) and a mask (b, h, w) or (b, 1, h, w); k = 1 is a single score."""
+        predicted = logits.argmax(1) if logits.shape[1] > 1 else (logits[:, 0] > 0).long()
+        super().update(predicted, mask.long().reshape(predicted.shape))
+
+
+class MaskedLabels(ClassificationMixin):
+    """Mix-in for TorchGeo's tasks: masked losses, and scores from one confusion matrix.
+
+    Logs ``train_mIoU``, ``train_OA`` and the same for ``val`` and ``test``.
+    """
+
+    def configure_losses(self) -> None:
+        """Wrap TorchGeo's loss so that pixels without label do not count."""
+        super().configure_losses()
+        if self.hparams['ignore_index'] is not None:
+            self.criterion = LabelledPixels(self.criterion, self.hparams['ignore_index'])
+
+    def configure_metrics(self) -> None:
+        """Set up a confusion matrix per stage."""
+        number = self.hparams['num_classes'] or 2
+        ignore_index = -1 if self.hparams['ignore_index'] is None else self.hparams['ignore_index']
+        metrics = MetricCollection({'confusion': PixelConfusion(number, ignore_index)})
+        self.train_metrics = metrics.clone()
+        self.val_metrics = metrics.clone()
+        self.test_metrics = metrics.clone()
+
+    def configure_optimizers(self) -> Any:
+        """Set up TorchGeo's optimiser and schedule, with the faster of AdamW's implementations."""
+        optimizer = AdamW(self.parameters(), lr=self.hparams['lr'], fused=True)
+        scheduler = ReduceLROnPlateau(optimizer, patience=self.hparams['patience'])
+        return {
+            'optimizer': optimizer,
+            'lr_scheduler': {'scheduler': scheduler, 'monitor': 'val_loss'},
+        }
+
+    def on_train_epoch_end(self) -> None:
+        """Log training scores."""
+        self._log_scores('train', self.train_metrics)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log validation scores."""
+        self._log_scores('val', self.val_metrics)
+
+    def on_test_epoch_end(self) -> None:
+        """Log test scores."""
+        self._log_scores('test', self.test_metrics)
+
+    def _log_scores(self, stage: str, metrics: MetricCollection) -> None:
+        scores = Scores.of(metrics)
+        self.log_dict({f'{stage}_mIoU': scores.mean_iou, f'{stage}_OA': scores.overall_accuracy})
+        metrics.reset()
+
+
+class Scores:
+    """Scores of a map from its confusion matrix.
+
+    Means are over the classes that occur in the labels; classes that do not have NaN.
+
+    Args:
+        matrix: (k, k) pixels by label (row) and prediction (column).
+    """
+
+    def __init__(self, matrix: NDArray[Any]) -> None:
+        self.matrix = np.asarray(matrix, dtype=np.float64)
+        self.hits = np.diag(self.matrix)
+        self.labelled = self.matrix.sum(1)
+        self.predicted = self.matrix.sum(0)
+
+    @classmethod
+    def of(cls, metrics: MetricCollection) -> Self:
+        """Take the matrix a task has counted so far."""
+        return cls(metrics.compute()['confusion'].cpu().numpy())
+
+    @property
+    def overall_accuracy(self) -> float:
+        """Share of the pixels that are right."""
+        return float(self.hits.sum() / self.matrix.sum()) if self.matrix.any() else math.nan
+
+    @property
+    def iou(self) -> NDArray[np.float64]:
+        """(k,) intersection over union."""
+        return self._ratio(self.hits, self.labelled + self.predicted - self.hits)
+
+    @property
+    def f1(self) -> NDArray[np.float64]:
+        """(k,) harmonic mean of precision and recall."""
+        return self._ratio(2 * self.hits, self.labelled + self.predicted)
+
+    @property
+    def recall(self) -> NDArray[np.float64]:
+        """(k,) share of a class that was found (producer's accuracy)."""
+        return self._ratio(self.hits, self.labelled)
+
+    @property
+    def precision(self) -> NDArray[np.float64]:
+        """(k,) share of what was called a class that is it (user's accuracy)."""
+        with np.errstate(invalid='ignore'):
+            return self.hits / np.where(self.predicted > 0, self.predicted, np.nan)
+
+    @property
+    def mean_iou(self) -> float:
+        """Mean of :attr:`iou`."""
+        return _mean(self.iou)
+
+    @property
+    def mean_f1(self) -> float:
+        """Mean of :attr:`f1`."""
+        return _mean(self.f1)
+
+    def _ratio(self, part: NDArray[Any], whole: NDArray[Any]) -> NDArray[np.float64]:
+        present = self.labelled > 0
+        ratio: NDArray[np.float64] = np.where(present, part / np.where(present, whole, 1), np.nan)
+        return ratio
+
+
+def _mean(values: NDArray[np.float64]) -> float:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if known.size else math.nan

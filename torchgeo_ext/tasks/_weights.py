@@ -1,0 +1,199 @@
+"""Starts a network from published or own weights, whatever bands those were trained with.
+
+Axes: o filters, c channels, h height, w width (of a first layer's kernels).
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from torchgeo_ext.errors import BadInput, BadParameter
+
+#: How names begin in checkpoints of tasks, of data parallel training, and of backbones.
+_PREFIXES = ('', 'model.', 'module.', 'encoder.', 'model.encoder.', 'backbone.', 'backbone.model.')
+_SYNONYMS = {'r': 'red', 'g': 'green', 'b': 'blue', 'n': 'nir'}
+
+
+@dataclass(frozen=True)
+class StartingPoint:
+    """Weights to start from.
+
+    Args:
+        title: What they are, for people.
+        state: Tensors by name.
+        bands: Names of the bands they were trained with, if known.
+    """
+
+    title: str
+    state: Mapping[str, Tensor]
+    bands: tuple[str, ...] = ()
+
+
+def load_into(
+    network: nn.Module, start: StartingPoint, bands: Sequence[str], argument: str = 'weights'
+) -> str:
+    """Put weights into a network or its encoder, adapting the first layer to the bands.
+
+    Args:
+        network: With an ``encoder``; its first layer takes all ``bands``, or twice as many if it
+            takes two dates as one image.
+        start: The weights.
+        bands: Names of the bands.
+        argument: The argument the weights came from, for messages.
+
+    Returns:
+        What was done, in one sentence.
+
+    Raises:
+        BadParameter: If the weights are those of another network.
+    """
+    network_encoder = getattr(network, 'encoder', None)
+    if not isinstance(network_encoder, nn.Module):
+        raise BadParameter(
+            f'{argument}: {start.title} cannot be used with this architecture, which has no '
+            'encoder.',
+            'Choose another architecture, or leave weights empty.',
+        )
+    target, state = _best_fit(network, start.state)
+    prefix = '' if target is network_encoder else 'encoder.'
+    encoder = {prefix + name for name in network_encoder.state_dict()}
+    own = target.state_dict()
+    missing = [n for n in encoder if n not in state and not n.endswith('num_batches_tracked')]
+    first = _first_layer(own)
+    wrong = [
+        name
+        for name in encoder & state.keys()
+        if own[name].shape != state[name].shape and name != first
+    ]
+    if missing or wrong or not _adaptable(own[first], state[first]):
+        raise BadParameter(
+            f'{argument}: {start.title} does not fit the backbone '
+            f'({len(missing)} tensors are missing, {len(wrong)} have another shape).',
+            'Choose the backbone the weights were trained with.',
+        )
+    adapted, note = adapt_channels(state[first], start.bands, bands, own[first].shape[1])
+    fitting = {n: v for n, v in state.items() if n in own and own[n].shape == v.shape}
+    target.load_state_dict(fitting | {first: adapted}, strict=False)
+    left = sum(1 for name in own if name not in encoder and name not in fitting)
+    part = 'encoder' if target is network_encoder else 'network'
+    rest = f' {left} tensors of another shape or name start at random.' if left else ''
+    return f'The {part} starts from {start.title}; {note}.{rest}'
+
+
+def adapt_channels(
+    kernels: Tensor, known: Sequence[str], bands: Sequence[str], channels: int
+) -> tuple[Tensor, str]:
+    """Make kernels for other bands.
+
+    Channels are found by band name. A band the weights do not know gets the mean of all channels.
+    If no name is known but the number fits, channels are taken in order. Kernels are scaled by the
+    ratio of the numbers of channels, so that the layer's output keeps its size.
+
+    Args:
+        kernels: (o, c, h, w).
+        known: Name of each of the c bands; may be empty.
+        bands: Names wanted.
+        channels: Channels wanted: as many as bands, or twice as many for two dates.
+
+    Returns:
+        Kernels (o, channels, h, w) and what was done.
+    """
+    names = [_plain(name) for name in known] if len(known) == kernels.shape[1] else []
+    wanted = [_plain(name) for name in bands]
+    found = [names.index(name) if name in names else None for name in wanted]
+    if any(place is not None for place in found):
+        note = _by_name_note(found, bands)
+    elif len(bands) == kernels.shape[1]:
+        found = list(range(len(bands)))
+        note = 'bands are taken in their order, as their names are not those of the weights'
+    else:
+        note = (
+            f'its first layer, made for {kernels.shape[1]} bands, was averaged for these '
+            f'{len(bands)}'
+        )
+    mean = kernels.mean(1)
+    single = torch.stack([mean if place is None else kernels[:, place] for place in found], 1)
+    dates = channels // len(bands)
+    scale = kernels.shape[1] / channels
+    return single.repeat(1, dates, 1, 1) * scale, note
+
+
+def _by_name_note(found: Sequence[int | None], bands: Sequence[str]) -> str:
+    strange = [band for band, place in zip(bands, found, strict=True) if place is None]
+    if not strange:
+        return 'all bands were found by name'
+    return f'bands were found by name; {", ".join(strange)} got the mean of its channels'
+
+
+def _plain(name: str) -> str:
+    """Bring B1, B01, b01 and SR_B1 to one form, and R to red."""
+    word = re.sub(r'^sr_', '', name.strip().lower())
+    word = re.sub(r'^([a-z]+)0+(?=\d)', r'\1', word)
+    return _SYNONYMS.get(word, word)
+
+
+def read_tensors(path: Path, argument: str = 'weights') -> Mapping[str, Tensor]:
+    """Read tensors by name from a file; code in it is never run.
+
+    Args:
+        path: A state dict (``.pt``, ``.pth``, ``.safetensors``) or a Lightning checkpoint.
+        argument: The argument it came from, for messages.
+
+    Raises:
+        BadInput: If the file holds something else.
+    """
+    if path.suffix.lower() == '.safetensors':
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        try:
+            return load_file(path)
+        except SafetensorError as error:
+            raise BadInput(f'{argument}: {path} is no safetensors file ({error}).') from error
+    try:
+        content = torch.load(path, map_location='cpu', weights_only=True)
+    # torch raises UnpicklingError, EOFError, RuntimeError and others for what it cannot read
+    except Exception as error:
+        raise BadInput(
+            f'{argument}: {path} does not hold plain weights ({type(error).__name__}).',
+            'Choose a state dict or a Lightning checkpoint; others could run any code.',
+        ) from error
+    state = content.get('state_dict', content) if isinstance(content, Mapping) else None
+    tensors = {k: v for k, v in (state or {}).items() if isinstance(v, Tensor)}
+    if not tensors:
+        raise BadInput(f'{argument}: {path} holds no weights.', 'Choose another file.')
+    return tensors
+
+
+def _best_fit(network: Any, state: Mapping[str, Tensor]) -> tuple[nn.Module, dict[str, Tensor]]:
+    """Find out whose names the weights use, and under which prefix."""
+    best: tuple[int, nn.Module, dict[str, Tensor]] = (-1, network.encoder, {})
+    for target in (network, network.encoder):
+        own = target.state_dict()
+        for prefix in _PREFIXES:
+            # timm's networks lie under "model" in segmentation_models_pytorch
+            for added in ('', 'model.'):
+                renamed = {
+                    added + name.removeprefix(prefix): value
+                    for name, value in state.items()
+                    if name.startswith(prefix)
+                }
+                hits = sum(own[name].numel() for name in renamed.keys() & own.keys())
+                if hits > best[0]:
+                    best = hits, target, renamed
+    return best[1], best[2]
+
+
+def _first_layer(state: Mapping[str, Tensor]) -> str:
+    return next(name for name, value in state.items() if value.ndim == 4)
+
+
+def _adaptable(own: Tensor, other: Tensor | None) -> bool:
+    if other is None or other.ndim != 4:
+        return False
+    return own.shape[0] == other.shape[0] and own.shape[2:] == other.shape[2:]

@@ -16,7 +16,7 @@ demo: setup ## train, segment and detect change on real imagery, in Python and t
 test: setup test-engine test-qgis ## the whole suite, with the QGIS that is installed
 
 test-engine:
-	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 .ci/again.sh '$(PYTHON) -m pytest' -n 2 --dist loadfile
 
 test-qgis: ## the QGIS part alone; QGIS=3.44 runs it on a version fetched for the purpose
 	.ci/test_qgis.sh $(QGIS)

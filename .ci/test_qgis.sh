@@ -12,5 +12,4 @@ if [ -n "$1" ]; then
     "$tool" --setup "$1"
     run="$tool $1 python3"
 fi
-# shellcheck disable=SC2086  # a command and its words
-exec $run -m pytest -c tests/qgis/pytest.ini tests/qgis
+.ci/again.sh "$run -m pytest -c tests/qgis/pytest.ini tests/qgis"

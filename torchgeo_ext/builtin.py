@@ -12,12 +12,21 @@ if TYPE_CHECKING:
 
     from torchgeo_ext.operations._operation import Operation
     from torchgeo_ext.progress import Progress
+    from torchgeo_ext.sensors import Sensor
 
 
 def _content(room: str) -> list[Any]:
     """Everything a room exports."""
     module = importlib.import_module(f'torchgeo_ext.{room}')
     return [getattr(module, name) for name in module.__all__]
+
+
+@hookimpl
+def register_sensors() -> 'Iterable[Sensor]':
+    """Offer the sensors described in :mod:`torchgeo_ext.sensors`."""
+    from torchgeo_ext.sensors._read import builtin_sensors
+
+    return builtin_sensors()
 
 
 @hookimpl
@@ -42,6 +51,12 @@ def register_samplers() -> Iterable[type]:
         for content in _content('samplers')
         if isinstance(content, type) and issubclass(content, GeoSampler)
     ]
+
+
+@hookimpl
+def register_transforms() -> Iterable[type]:
+    """Offer the transforms of :mod:`torchgeo_ext.transforms`."""
+    return [content for content in _content('transforms') if isinstance(content, type)]
 
 
 @hookimpl

@@ -1,0 +1,3 @@
+"""Transforms of TorchGeo samples: modules that know bands, dates and invalid pixels."""
+
+__all__: tuple[str, ...] = ()

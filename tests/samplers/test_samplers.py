@@ -14,14 +14,14 @@ from torchgeo.samplers import (
 
 from tests.datasets.makers import class_map, image_of, write_pair_of_layers
 from tests.rasters import write_raster
-from torchgeo_ext.datasets import LabelledRaster
+from torchgeo_ext.datasets import TiledRaster
 from torchgeo_ext.errors import BadParameter
 from torchgeo_ext.samplers import SeededRandomSampler, TiledSampler
 
 
 @pytest.fixture
 def dataset(tmp_path):
-    return LabelledRaster(*write_pair_of_layers(tmp_path))
+    return TiledRaster(*write_pair_of_layers(tmp_path))
 
 
 def dataset_of(folder, *shapes):
@@ -30,7 +30,7 @@ def dataset_of(folder, *shapes):
         write_raster(folder / f'{i}.tif', image_of(class_map(*shape)))
         for i, shape in enumerate(shapes)
     ]
-    return LabelledRaster(images, write_raster(folder / 'l.tif', class_map(400, 400)))
+    return TiledRaster(images, write_raster(folder / 'l.tif', class_map(400, 400)))
 
 
 def windows(sampler):

@@ -16,7 +16,7 @@ from torchgeo.datamodules import GeoDataModule
 from torchgeo.datasets.utils import Sample
 
 from torchgeo_ext.datamodules._survey import Survey, block_histograms, survey
-from torchgeo_ext.datasets._labelled import LabelledDataset
+from torchgeo_ext.datasets._scene_dataset import SceneDataset
 from torchgeo_ext.errors import BadInput, BadParameter
 from torchgeo_ext.inference.grid import Grid
 from torchgeo_ext.progress import Progress, portion, silent
@@ -38,7 +38,7 @@ _FEWEST_STEPS, _MOST_STEPS = 12, 400
 
 
 class LabelledDataModule(GeoDataModule):
-    """Training patches and validation tiles of a :class:`LabelledDataset`.
+    """Training patches and validation tiles of a :class:`SceneDataset`.
 
     Whole blocks of land are held out for validation, the same ones in all rasters, chosen so that
     each class has its share in them. Training patches are drawn at random where there are training
@@ -74,7 +74,7 @@ class LabelledDataModule(GeoDataModule):
 
     def __init__(
         self,
-        dataset_class: type[LabelledDataset],
+        dataset_class: type[SceneDataset],
         *,
         batch_size: int = 8,
         patch_size: int = 64,
@@ -98,9 +98,9 @@ class LabelledDataModule(GeoDataModule):
         self.progress = progress
 
     @functools.cached_property
-    def labelled(self) -> LabelledDataset:
+    def labelled(self) -> SceneDataset:
         """The dataset with all its labels."""
-        make: Callable[..., LabelledDataset] = self._labelled_class
+        make: Callable[..., SceneDataset] = self._labelled_class
         dataset = make(progress=portion(self.progress, 0, 0.1), **self.kwargs)
         if dataset.fits_in_cache:
             dataset.keep(portion(self.progress, 0.1, 0.2))
@@ -260,7 +260,7 @@ def _used_for(split: BlockedSplit, role: int, grid: Grid, window: Window) -> NDA
     return used
 
 
-def _first_block_size(dataset: LabelledDataset) -> int:
+def _first_block_size(dataset: SceneDataset) -> int:
     area = sum(grid.height * grid.width for grid in dataset.grids)
     size = _SMALLEST_BLOCK
     while area / size**2 > _MOST_BLOCKS:

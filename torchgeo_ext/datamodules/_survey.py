@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
-from torchgeo_ext.datasets._labelled import LabelledDataset
+from torchgeo_ext.datasets._scene_dataset import SceneDataset
 from torchgeo_ext.progress import Progress
 from torchgeo_ext.samplers.blocked_split import TRAINING, VALIDATION, BlockedSplit, BlockLattice
 
@@ -88,7 +88,7 @@ def _per_class(cells: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
 
 
 def block_histograms(
-    dataset: LabelledDataset, lattice: BlockLattice, progress: Progress
+    dataset: SceneDataset, lattice: BlockLattice, progress: Progress
 ) -> dict[int, NDArray[np.int64]]:
     """Count the labelled pixels per class (k numbers) of each block that has any."""
     number = len(dataset.classes)
@@ -106,7 +106,7 @@ def block_histograms(
     return histograms
 
 
-def survey(dataset: LabelledDataset, split: BlockedSplit, cell: int, progress: Progress) -> Survey:
+def survey(dataset: SceneDataset, split: BlockedSplit, cell: int, progress: Progress) -> Survey:
     """Gather band statistics and the places of labels, for training and validation blocks.
 
     Args:
@@ -141,7 +141,7 @@ def _count_cells(
     np.add.at(cells, (*place, mask[row, column]), 1)
 
 
-def _windows(dataset: LabelledDataset, size: int) -> Iterator[tuple[int, Window, float]]:
+def _windows(dataset: SceneDataset, size: int) -> Iterator[tuple[int, Window, float]]:
     """Yield scene, window and the share of the work done before it."""
     total = sum(grid.height * grid.width for grid in dataset.grids)
     done = 0

@@ -3,15 +3,15 @@
 from typing import Any
 
 from torchgeo_ext.datamodules._labelled import LabelledDataModule
-from torchgeo_ext.datasets import LabelledPair
+from torchgeo_ext.datasets import GeoPair
 
 
 class LabelledPairDataModule(LabelledDataModule):
-    """Trains on :class:`~torchgeo_ext.datasets.LabelledPair`.
+    """Trains on :class:`~torchgeo_ext.datasets.GeoPair`.
 
     Args:
         **kwargs: Arguments of :class:`LabelledDataModule` and of the dataset.
     """
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(LabelledPair, **kwargs)
+        super().__init__(GeoPair, **kwargs)

@@ -1,6 +1,6 @@
 """Datasets that keep TorchGeo's contract."""
 
-from torchgeo_ext.datasets.labelled_pair import LabelledPair
-from torchgeo_ext.datasets.labelled_raster import LabelledRaster
+from torchgeo_ext.datasets.geo_pair import GeoPair
+from torchgeo_ext.datasets.tiled_raster import TiledRaster
 
-__all__ = ('LabelledPair', 'LabelledRaster')
+__all__ = ('GeoPair', 'TiledRaster')

@@ -24,7 +24,7 @@ from tests.datasets.makers import (
     write_polygons,
 )
 from tests.rasters import UTM, write_raster
-from torchgeo_ext.datasets import LabelledRaster
+from torchgeo_ext.datasets import TiledRaster
 from torchgeo_ext.errors import BadInput, BadParameter, TorchgeoExtError
 from torchgeo_ext.samplers import SeededRandomSampler, TiledSampler
 
@@ -36,7 +36,7 @@ def whole(dataset, scene=0):
 def test_sample_is_what_the_files_hold(tmp_path):
     classes = class_map()
     image, labels = write_pair_of_layers(tmp_path, classes)
-    dataset = LabelledRaster(image, labels)
+    dataset = TiledRaster(image, labels)
     sample = dataset[dataset.bounds]
     assert sample['image'].dtype == torch.float32
     assert sample['mask'].dtype == torch.int64
@@ -49,7 +49,7 @@ def test_sample_is_what_the_files_hold(tmp_path):
 
 def test_bands_are_chosen_in_the_order_given(tmp_path):
     image, labels = write_pair_of_layers(tmp_path)
-    sample = (dataset := LabelledRaster(image, labels, bands=[2, 1]))[dataset.bounds]
+    sample = (dataset := TiledRaster(image, labels, bands=[2, 1]))[dataset.bounds]
     np.testing.assert_array_equal(sample['image'], image_of(class_map())[::-1])
     assert dataset.bands == ('B03', 'B02')
 
@@ -64,7 +64,7 @@ def test_scale_and_offset_of_each_file_make_physical_values(tmp_path):
             dataset.scales, dataset.offsets = (scale, scale), (offset, offset)
         paths.append(path)
     labels = write_raster(tmp_path / 'labels.tif', classes)
-    dataset = LabelledRaster(paths, labels)
+    dataset = TiledRaster(paths, labels)
     np.testing.assert_allclose(whole(dataset, 0).image, whole(dataset, 1).image, atol=1e-6)
     np.testing.assert_allclose(whole(dataset, 0).image[0], image_of(classes) * 1e-4, rtol=1e-6)
 
@@ -75,7 +75,7 @@ def test_invalid_pixels_have_no_label_and_are_filled(tmp_path):
     values[1, 3, 5] = 7
     image = write_raster(tmp_path / 'image.tif', values, nodata=7)
     labels = write_raster(tmp_path / 'labels.tif', classes)
-    dataset = LabelledRaster(str(image), str(labels))
+    dataset = TiledRaster(str(image), str(labels))
     dataset.fill = np.array([11, 22], 'float32')
     sample = dataset[dataset.bounds]
     assert sample['mask'][3, 5] == -1
@@ -87,7 +87,7 @@ def test_labels_without_value_are_left_out(tmp_path):
     classes = class_map(classes=4)
     image = write_raster(tmp_path / 'image.tif', image_of(classes))
     labels = write_raster(tmp_path / 'labels.tif', classes, nodata=4)
-    dataset = LabelledRaster(str(image), str(labels), ignore_value=2)
+    dataset = TiledRaster(str(image), str(labels), ignore_value=2)
     assert [entry.value for entry in dataset.classes] == [1, 3]
     mask = whole(dataset).mask
     np.testing.assert_array_equal(mask, np.select([classes == 1, classes == 3], [0, 1], -1))
@@ -99,7 +99,7 @@ def test_labels_on_another_grid_are_brought_over_by_nearest_neighbour(tmp_path):
     labels = write_raster(
         tmp_path / 'fine.tif', fine, transform=grid_transform(7.0, column=3, row=2)
     )
-    mask = whole(LabelledRaster(image, str(labels))).mask
+    mask = whole(TiledRaster(image, str(labels))).mask
     expected = np.zeros((64, 80), 'uint8')
     reproject(
         fine, expected, src_transform=grid_transform(7.0, column=3, row=2), src_crs=UTM,
@@ -122,7 +122,7 @@ def test_labels_follow_images_into_their_reference_systems(tmp_path, crs):
         dst_transform=transform, dst_crs=crs, resampling=Resampling.nearest,
     )  # fmt: skip
     second = write_raster(tmp_path / 'b.tif', there, crs=crs, transform=transform, nodata=0)
-    dataset = LabelledRaster([first, second], labels)
+    dataset = TiledRaster([first, second], labels)
     pixels = whole(dataset, 1)
     assert pixels.valid.mean() > 0.5
     shown = np.rint(pixels.image[0, 0] / 1000 - 0.05).astype(int) - 1
@@ -140,7 +140,7 @@ def test_polygons_read_by_window_equal_those_burnt_at_once(tmp_path):
     shapes = shapely.buffer(shapely.points(centres), random.uniform(5, 120, 40))
     codes = random.integers(3, 6, 40)
     labels = write_polygons(tmp_path / 'labels.gpkg', shapes, kind=codes)
-    dataset = LabelledRaster(image, labels, class_field='kind')
+    dataset = TiledRaster(image, labels, class_field='kind')
     expected = rasterize(
         zip(shapes, codes - 3, strict=True), (64, 80), -1, transform=grid_transform(), dtype='int32'
     )
@@ -156,7 +156,7 @@ def test_text_classes_are_numbered_in_alphabetical_order(tmp_path):
         tmp_path / 'labels.gpkg', boxes([(0, 0, 9, 9), (10, 10, 20, 20), (30, 30, 40, 40)]),
         layer='land cover', cover=['water', 'Forest', 'water'],
     )  # fmt: skip
-    dataset = LabelledRaster(f'{image}', f'{labels}|layername=land cover', class_field='cover')
+    dataset = TiledRaster(f'{image}', f'{labels}|layername=land cover', class_field='cover')
     assert [(entry.value, entry.name) for entry in dataset.classes] == [(1, 'Forest'), (2, 'water')]
     mask = whole(dataset).mask
     assert (mask[0, 0], mask[10, 10], mask[35, 35], mask[9, 9]) == (1, 0, 1, -1)
@@ -168,7 +168,7 @@ def test_polygons_in_another_reference_system(tmp_path):
     labels = write_polygons(
         tmp_path / 'l.gpkg', shapes.to_crs('EPSG:4326'), 'EPSG:4326', kind=[1, 2]
     )
-    mask = whole(LabelledRaster(image, labels, class_field='kind')).mask
+    mask = whole(TiledRaster(image, labels, class_field='kind')).mask
     assert (mask[:, :39] == 0).all()
     assert (mask[:, 41:] == 1).all()
 
@@ -177,7 +177,7 @@ def test_the_vector_file_is_read_once(tmp_path):
     image, _ = write_pair_of_layers(tmp_path)
     path = tmp_path / 'labels.gpkg'
     labels = write_polygons(path, boxes([(0, 0, 40, 64), (40, 0, 80, 64)]), kind=[1, 2])
-    dataset = LabelledRaster(image, labels, class_field='kind')
+    dataset = TiledRaster(image, labels, class_field='kind')
     path.unlink()
     assert set(np.unique(whole(dataset).mask)) == {0, 1}
 
@@ -190,7 +190,7 @@ def test_names_and_colours_come_with_the_label_raster(tmp_path):
         '<PAMDataset><PAMRasterBand band="1"><CategoryNames><Category/><Category>water</Category>'
         '<Category>forest</Category></CategoryNames></PAMRasterBand></PAMDataset>'
     )
-    classes = LabelledRaster(image, labels).classes
+    classes = TiledRaster(image, labels).classes
     assert classes[:2] == ((1, 'water', '#0000ff'), (2, 'forest', '#008000'))
     assert classes[2].name == 'class 3'
 
@@ -200,7 +200,7 @@ def test_a_date_is_found_and_chosen(tmp_path):
     for day in ('20200501', '20210501'):
         write_raster(tmp_path / f's_{day}.tif', image_of(classes, seed=int(day)))
     labels = write_raster(tmp_path / 'labels.tif', classes)
-    dataset = LabelledRaster([tmp_path / 's_20210501.tif', tmp_path / 's_20200501.tif'], labels)
+    dataset = TiledRaster([tmp_path / 's_20210501.tif', tmp_path / 's_20200501.tif'], labels)
     x, y, t = dataset.bounds
     assert (t.start.year, t.stop.year) == (2020, 2021)
     later = dataset[x, y, pd.Timestamp('2021-01-01') : pd.Timestamp('2021-12-31')]
@@ -215,7 +215,7 @@ def test_geometry_is_exact_where_float32_is_not(tmp_path):
     # torchgeo.md, trap 2: TorchGeo is wrong by half a pixel here
     transform = rasterio.Affine(0.5, 0, 499995.3, 0, -0.5, 4649685.22)
     image, labels = write_pair_of_layers(tmp_path, transform=transform)
-    sample = (dataset := LabelledRaster(image, labels))[dataset.bounds]
+    sample = (dataset := TiledRaster(image, labels))[dataset.bounds]
     assert sample['transform'].tolist() == list(transform)
     assert sample['bounds'][0] == 499995.3
     assert sample['bounds'][4] == 4649685.22
@@ -224,7 +224,7 @@ def test_geometry_is_exact_where_float32_is_not(tmp_path):
 @pytest.mark.parametrize('sampler', [RandomPatchSampler, GriddedPatchSampler])
 def test_torchgeos_own_samplers_and_collation_work(tmp_path, sampler):
     image, labels = write_pair_of_layers(tmp_path)
-    dataset = LabelledRaster([image, image], labels)
+    dataset = TiledRaster([image, image], labels)
     loader = DataLoader(dataset, 2, sampler=sampler(dataset, size=16), collate_fn=stack_samples)
     for batch in loader:
         assert batch['image'].shape[1:] == (2, 16, 16)
@@ -234,7 +234,7 @@ def test_torchgeos_own_samplers_and_collation_work(tmp_path, sampler):
 
 def test_windows_beyond_the_raster_are_padded_without_label(tmp_path):
     image, labels = write_pair_of_layers(tmp_path, class_map(20, 30))
-    dataset = LabelledRaster(image, labels)
+    dataset = TiledRaster(image, labels)
     pixels = dataset.pixels(0, Window(-2, -3, 64, 32))
     assert pixels.image.shape == (1, 2, 32, 64)
     assert pixels.valid.sum() == (pixels.mask >= 0).sum() == 20 * 30
@@ -243,18 +243,18 @@ def test_windows_beyond_the_raster_are_padded_without_label(tmp_path):
 
 def test_what_is_kept_in_memory_equals_what_is_read(tmp_path):
     image, labels = write_pair_of_layers(tmp_path)
-    dataset, kept = (LabelledRaster(image, labels) for _ in range(2))
+    dataset, kept = (TiledRaster(image, labels) for _ in range(2))
     assert kept.fits_in_cache
     kept.keep()
     for patch in SeededRandomSampler(dataset, size=16, length=5, seed=0):
         for key, value in dataset[patch].items():
             assert torch.equal(value, kept[patch][key])
-    assert not LabelledRaster(image, labels, cache=1000).fits_in_cache
+    assert not TiledRaster(image, labels, cache=1000).fits_in_cache
 
 
 def test_dataset_and_patches_travel_to_workers(tmp_path):
     image, labels = write_pair_of_layers(tmp_path)
-    dataset = LabelledRaster(image, labels)
+    dataset = TiledRaster(image, labels)
     patch = next(iter(TiledSampler(dataset, size=32, overlap=8)))
     sample = dataset[patch]
     other, there = pickle.loads(pickle.dumps((dataset, patch)))
@@ -268,7 +268,7 @@ def test_a_raster_without_georeference_is_welcome_if_labels_have_none_either(tmp
     identity = rasterio.Affine.identity()
     image = write_raster(tmp_path / 'i.tif', image_of(classes), crs=None, transform=identity)
     labels = write_raster(tmp_path / 'l.tif', classes, crs=None, transform=identity)
-    dataset = LabelledRaster(str(image), str(labels))
+    dataset = TiledRaster(str(image), str(labels))
     np.testing.assert_array_equal(dataset[dataset.bounds]['mask'], classes - 1)
 
 
@@ -278,7 +278,7 @@ def test_images_without_labels_are_told(tmp_path, caplog):
         tmp_path / 'far.tif', image_of(class_map()), transform=grid_transform(column=9000),
         names=('B02', 'B03'),
     )  # fmt: skip
-    dataset = LabelledRaster([image, far], labels)
+    dataset = TiledRaster([image, far], labels)
     assert '1 of 2 images have no labels' in caplog.text
     assert (whole(dataset, 1).mask == -1).all()
 
@@ -290,7 +290,7 @@ class TestBadInput:
 
     def fails(self, *arguments, error=BadInput, **options):
         with pytest.raises(error) as caught:
-            LabelledRaster(*arguments, **options)
+            TiledRaster(*arguments, **options)
         assert caught.value.hint
         return caught.value.message
 

@@ -6,11 +6,11 @@ import torch
 from torchgeo.datasets.utils import Path, Sample
 
 from torchgeo_ext.datasets._build import CACHE, labelled_scenes, paths_of
-from torchgeo_ext.datasets._labelled import LabelledDataset
+from torchgeo_ext.datasets._scene_dataset import SceneDataset
 from torchgeo_ext.progress import Progress, silent
 
 
-class LabelledRaster(LabelledDataset):
+class TiledRaster(SceneDataset):
     """Rasters of the same bands with one layer of labels.
 
     Rasters may be several dates of one place, neighbouring scenes or both, in any reference

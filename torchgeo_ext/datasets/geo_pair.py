@@ -6,12 +6,12 @@ import torch
 from torchgeo.datasets.utils import Path, Sample
 
 from torchgeo_ext.datasets._build import CACHE, labelled_scenes, paths_of
-from torchgeo_ext.datasets._labelled import LabelledDataset
+from torchgeo_ext.datasets._scene_dataset import SceneDataset
 from torchgeo_ext.errors import BadParameter
 from torchgeo_ext.progress import Progress, silent
 
 
-class LabelledPair(LabelledDataset):
+class GeoPair(SceneDataset):
     """Pairs of rasters, before and after, with one layer of change labels.
 
     The later image is brought onto the grid of the earlier one, the labels likewise. A pixel

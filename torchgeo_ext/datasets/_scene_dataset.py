@@ -34,7 +34,7 @@ class ExactSlice(Protocol):
     core: Window
 
 
-class LabelledDataset(GeoDataset):
+class SceneDataset(GeoDataset):
     """Rasters with labels, each read on its own grid.
 
     Subclasses set up ``scenes`` and say how a sample is shaped.

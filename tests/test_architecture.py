@@ -21,6 +21,7 @@ SIDEWAYS = {'models', 'datasets', 'samplers', 'transforms', 'losses', 'metrics'}
 #: Doors in the other direction, each with its reason.
 DOORS = {
     ('bundles', 'registry'): 'architectures are looked up by name, never by import path',
+    ('sensors', 'registry'): 'sensors of plugins are as good as our own',
     ('hub', 'plugins'): 'mirrors are asked through a hook',
     ('datasets', 'inference'): 'rasters are read in one place',
     ('samplers', 'inference'): 'the grid of integer pixels is one for reading and for sampling',

@@ -19,8 +19,14 @@ if TYPE_CHECKING:
 
     from torchgeo_ext.operations._operation import Operation, OperationFunction
     from torchgeo_ext.progress import Progress
+    from torchgeo_ext.sensors import Sensor
 
 hookspec = pluggy.HookspecMarker('torchgeo_ext')
+
+
+@hookspec
+def register_sensors() -> 'Iterable[Sensor]':  # type: ignore[empty-body]
+    """Offer sensors: bands, wavelengths, scaling; known by their ``name``."""
 
 
 @hookspec

@@ -107,6 +107,7 @@ def _teach_torchgeo(builders: Mapping[str, Any]) -> None:
     teach(builders.values())
 
 
+sensors = Registry('sensor', 'register_sensors', lambda thing: str(thing.name))
 datasets = Registry('dataset', 'register_datasets', _own_name)
 datamodules = Registry('data module', 'register_datamodules', _own_name)
 samplers = Registry('sampler', 'register_samplers', _own_name)
@@ -115,7 +116,7 @@ models = Registry('model', 'register_models', _own_name, ready=_teach_torchgeo)
 tasks = Registry('task', 'register_tasks', _own_name)
 operations = Registry('operation', 'register_operations', lambda thing: thing.operation.name)
 
-ALL = (datasets, datamodules, samplers, transforms, models, tasks, operations)
+ALL = (sensors, datasets, datamodules, samplers, transforms, models, tasks, operations)
 
 
 def clear() -> None:

@@ -30,7 +30,7 @@ def plugin(**functions):
 
 def named(name):
     """Something a registry can hold."""
-    return type(name, (), {})
+    return type(name, (), {'name': name})
 
 
 @pytest.mark.parametrize('hook', HOOKS)

@@ -11,6 +11,23 @@ from typing import Literal
 
 
 @dataclass(frozen=True)
+class ReadyBand:
+    """A band a published model reads.
+
+    Args:
+        name: As the publication calls it.
+        wavelength: Centre in micrometres.
+        mean: Subtracted from stored pixel values ...
+        std: ... before they are divided by this.
+    """
+
+    name: str
+    wavelength: float
+    mean: float = 0.0
+    std: float = 1.0
+
+
+@dataclass(frozen=True)
 class ReadyModel:
     """A model an operation can run by its name.
 
@@ -20,12 +37,13 @@ class ReadyModel:
         task: What it does with an image or a pair.
         license: SPDX identifier or a sentence; of the weights.
         source: Where it is described.
-        bands: Name and centre wavelength in micrometres of each band, in the model's order.
-        divisor: Pixel values are divided by this.
+        bands: What it reads, in the model's order.
         classes: Name and colour of each class, value 0 first.
         resolution: Ground resolution in metres it was trained for, smallest and largest.
         tile_size: Tile size it was trained with, in pixels.
         weights: Name for TorchGeo's ``get_weight``; empty for methods that need none.
+        builder: Model builder of the registry that takes these weights; empty for TorchGeo's
+            U-Nets.
     """
 
     name: str
@@ -33,17 +51,26 @@ class ReadyModel:
     task: Literal['segmentation', 'change']
     license: str
     source: str
-    bands: tuple[tuple[str, float], ...] = ()
-    divisor: float = 1.0
+    bands: tuple[ReadyBand, ...] = ()
     classes: tuple[tuple[str, str], ...] = ()
     resolution: tuple[float, float] = (0.0, 0.0)
     tile_size: int = 256
     weights: str = ''
+    builder: str = ''
+
+
+def _divided_by(divisor: float, *bands: tuple[str, float]) -> tuple[ReadyBand, ...]:
+    return tuple(ReadyBand(name, wavelength, std=divisor) for name, wavelength in bands)
 
 
 # centre wavelengths of Sentinel-2A (ESA, Sentinel-2 MSI spectral responses)
-_TEN_METRES = (('B4', 0.665), ('B3', 0.560), ('B2', 0.492), ('B8', 0.833))
+_TEN_METRES = _divided_by(3000, ('B4', 0.665), ('B3', 0.560), ('B2', 0.492), ('B8', 0.833))
 _RGB = (('R', 0.660), ('G', 0.560), ('B', 0.480))
+# mean and standard deviation of ImageNet, for 8-bit values
+_IMAGENET = tuple(
+    ReadyBand(*band, mean=255 * mean, std=255 * std)
+    for band, mean, std in zip(_RGB, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), strict=True)
+)
 _FIELDS = 'https://github.com/fieldsoftheworld/ftw-baselines'
 _FIELD = (('background', '#d9d9d9'), ('field', '#f2c744'))
 _FIELD_AND_BOUNDARY = (*_FIELD, ('field boundary', '#8c510a'))
@@ -58,10 +85,24 @@ def _fields(member: str, classes: tuple[tuple[str, str], ...], license: str) -> 
         license=license,
         source=_FIELDS,
         bands=_TEN_METRES * 2,
-        divisor=3000.0,
         classes=classes,
         resolution=(8.0, 12.0),
         weights=f'Unet_Weights.{member}',
+    )
+
+
+def _building_change(member: str, data: str, resolution: tuple[float, float]) -> ReadyModel:
+    return ReadyModel(
+        name=f'TinyCD_Weights.{member}',
+        title=f'Change of buildings between two aerial RGB images, trained on {data}.',
+        task='change',
+        license='research and non-commercial use only',
+        source='https://arxiv.org/abs/2207.13159',
+        bands=_IMAGENET,
+        classes=(('unchanged', '#d9d9d9'), ('building change', '#e31a1c')),
+        resolution=resolution,
+        weights=f'TinyCD_Weights.{member}',
+        builder='tinycd',
     )
 
 
@@ -72,7 +113,7 @@ def _canopy(member: str) -> ReadyModel:
         task='segmentation',
         license='CC-BY-NC-4.0',
         source='https://arxiv.org/abs/2407.11743',
-        bands=_RGB,
+        bands=_divided_by(1, *_RGB),
         classes=_TREES,
         resolution=(0.08, 0.15),
         tile_size=1024,
@@ -95,14 +136,15 @@ _READY = (
         license='none needed',
         source='https://doi.org/10.1109/TIP.2006.888195',
     ),
+    _building_change('LEVIR_CD', 'LEVIR-CD', (0.3, 0.8)),
+    _building_change('WHU_CD', 'WHU-CD', (0.1, 0.4)),
     ReadyModel(
         name='Unet_Weights.NAIP_RGBN_RESNET18_CHESAPEAKERSC',
         title='Roads from NAIP aerial images (red, green, blue, near infrared, 1 m).',
         task='segmentation',
         license='MIT',
         source='https://arxiv.org/abs/2401.06762',
-        bands=(*_RGB, ('N', 0.850)),
-        divisor=255.0,
+        bands=_divided_by(255, *_RGB, ('N', 0.850)),
         classes=(('background', '#d9d9d9'), ('road', '#e31a1c')),
         resolution=(0.6, 1.5),
         tile_size=512,

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from pathlib import Path
 
 import numpy as np
 import pyogrio
@@ -423,6 +424,38 @@ def test_a_bundle_with_several_kinds_of_change(dates, tmp_path):
     assert result.threshold_used is None
     with pytest.raises(BadParameter, match=r'threshold is 0\.3, but tiny tells 3 classes apart'):
         detect_change(*dates, tmp_path / 'o.tif', bundle=bundle, threshold=0.3)
+
+
+def test_published_weights_run_by_name(tmp_path, monkeypatch):
+    """With weights of our own in place of the published ones, which need a network."""
+    from torchgeo_ext import hub
+    from torchgeo_ext.models import TinyCD, TinyCD_Weights
+
+    torch.manual_seed(0)
+    model = TinyCD().eval()
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path))
+    monkeypatch.setattr(hub, 'known_hash', lambda weights: '')
+    hub.weights_folder().mkdir(parents=True)
+    torch.save(model.state_dict(), hub.weights_folder() / Path(TinyCD_Weights.LEVIR_CD.url).name)
+    random = np.random.default_rng(0)
+    place = {'transform': Affine(0.5, 0, 500_000, 0, -0.5, 5_300_000)}
+    pixels = [random.integers(0, 256, (3, 64, 64), dtype=np.uint8) for _ in range(2)]
+    paths = [
+        write_raster(tmp_path / f'{name}.tif', values, **place)
+        for name, values in zip(('before', 'after'), pixels, strict=True)
+    ]
+    result = detect_change(
+        *paths,
+        tmp_path / 'change.tif',
+        model='TinyCD_Weights.LEVIR_CD',
+        probabilities=tmp_path / 'p.tif',
+        tile_size=64,
+    )
+    normalised = TinyCD_Weights.LEVIR_CD.transforms(torch.tensor(np.stack(pixels)).float())
+    with torch.no_grad():
+        expected = model(normalised[None]).sigmoid()[0, 0].numpy()
+    np.testing.assert_allclose(read(tmp_path / 'p.tif'), expected, atol=2e-3)
+    assert result.threshold_used == 0.5
 
 
 def test_bundles_that_do_not_fit(change_bundle, dates, tmp_path):

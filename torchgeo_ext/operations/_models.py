@@ -51,26 +51,20 @@ def open_model(bundle: Any, model: str | None, task: str, dates: int) -> Bundle:
 
 def published_card(ready: ReadyModel) -> BundleCard:
     """Describe a published model as a bundle does; for this torch has to be loaded."""
-    meta = _weights(ready).meta
+    two_dates = ready.task == 'change'
     return BundleCard(
         name=ready.name,
         description=ready.title,
         task=ready.task,
-        bands=tuple(Band(name, wavelength, std=ready.divisor) for name, wavelength in ready.bands),
+        bands=tuple(
+            Band(band.name, band.wavelength, mean=band.mean, std=band.std) for band in ready.bands
+        ),
         classes=tuple(
             ModelClass(value, name, color) for value, (name, color) in enumerate(ready.classes)
         ),
-        architecture={
-            'class': 'SemanticSegmentation',
-            'arguments': {
-                'model': 'unet',
-                'backbone': meta['encoder'],
-                'in_channels': meta['in_chans'],
-                'num_classes': meta['num_classes'],
-                'task': 'multiclass',
-            },
-        },
-        output_activation='softmax',
+        architecture=_architecture(ready),
+        output_activation='sigmoid' if two_dates else 'softmax',
+        dates=2 if two_dates else 1,
         tile_size=ready.tile_size,
         halo=ready.tile_size // _HALO,
         resolution_minimum=ready.resolution[0],
@@ -109,23 +103,50 @@ def _state(path: Path) -> tuple[str, int, int]:
     return str(file.resolve()), status.st_mtime_ns, status.st_ino
 
 
+def _architecture(ready: ReadyModel) -> dict[str, Any]:
+    if ready.builder:
+        return {'class': ready.builder, 'arguments': {}}
+    meta = _weights(ready).meta
+    return {
+        'class': 'SemanticSegmentation',
+        'arguments': {
+            'model': 'unet',
+            'backbone': meta['encoder'],
+            'in_channels': meta['in_chans'],
+            'num_classes': meta['num_classes'],
+            'task': 'multiclass',
+        },
+    }
+
+
 def _published(ready: ReadyModel) -> Bundle:
     from torchgeo_ext.hub import weights_file
 
     path = weights_file(_weights(ready))
     log.info('Weights %s (licence: %s)', ready.name, ready.license)
-    return Bundle(path, published_card(ready), lambda: _load(path))
+    return Bundle(path, published_card(ready), lambda: _load(ready, path))
 
 
 def _weights(ready: ReadyModel) -> 'WeightsEnum':
     from torchgeo.models import get_weight
 
+    from torchgeo_ext import registry
+
+    if ready.builder:
+        # teaches TorchGeo the names of our weights
+        registry.models[ready.builder]
     return get_weight(ready.weights)
 
 
-def _load(path: Path) -> 'Mapping[str, Tensor]':
+def _load(ready: ReadyModel, path: Path) -> 'Mapping[str, Tensor]':
     import torch
 
+    if ready.builder:
+        from torchgeo_ext import registry
+
+        # the builder knows how keys of older files are called today
+        network: nn.Module = registry.models[ready.builder](weights=_weights(ready))
+        return network.state_dict()
     # the file was verified; weights_only keeps even a verified one from running code
     loaded: Mapping[str, Tensor] = torch.load(path, map_location='cpu', weights_only=True)
     return loaded

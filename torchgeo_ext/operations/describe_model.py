@@ -126,7 +126,7 @@ def _of_published(ready: 'ReadyModel') -> DescribeModelResult:
         task=ready.task,
         dates=2 if ready.task == 'change' else 1,
         band_count=len(ready.bands),
-        bands=', '.join(name for name, _ in ready.bands),
+        bands=', '.join(band.name for band in ready.bands),
         class_count=len(classes),
         classes=json.dumps(classes),
         resolution_minimum=ready.resolution[0] or None,

@@ -105,7 +105,8 @@ def detect_change(
         output: Change raster to write: 0 unchanged, 1 changed, 255 no data; with a bundle its
             classes.
         model: How to find change when no bundle is given. irmad is iteratively reweighted
-            multivariate alteration detection, cva is change vector analysis.
+            multivariate alteration detection, cva is change vector analysis; the others are
+            published weights, for which what is said of a bundle below holds as well.
         bundle: Your own trained model, which takes the place of the one above: the model.json of
             its folder, a .zip of that folder, or a Lightning checkpoint (.ckpt). Its first class
             counts as unchanged.

@@ -6,8 +6,9 @@ Importing this room makes its builders known to TorchGeo's ``get_model`` and ``g
 from inspect import isfunction
 
 from torchgeo_ext.models._torchgeo import teach
+from torchgeo_ext.models.bit import BIT, bit
 from torchgeo_ext.models.tinycd import TinyCD, TinyCD_Weights, tinycd
 
-__all__ = ('TinyCD', 'TinyCD_Weights', 'tinycd')
+__all__ = ('BIT', 'TinyCD', 'TinyCD_Weights', 'bit', 'tinycd')
 
 teach(thing for name in __all__ if isfunction(thing := globals()[name]))

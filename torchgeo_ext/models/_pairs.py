@@ -1,0 +1,48 @@
+"""What models of image pairs share: their input, and the output of those that name classes."""
+
+from typing import NamedTuple
+
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor
+
+from torchgeo_ext.errors import BadInput
+
+
+class SemanticChange(NamedTuple):
+    """Logits of change and of the land cover of both dates.
+
+    Attributes:
+        change: (b, k, h, w).
+        before: (b, classes, h, w).
+        after: (b, classes, h, w).
+    """
+
+    change: Tensor
+    before: Tensor
+    after: Tensor
+
+
+def two_dates(x: Tensor, multiple: int = 1, smallest: int = 1) -> tuple[Tensor, Tensor]:
+    """Take a batch of pairs apart and pad them at the bottom and right with their edge pixels.
+
+    Args:
+        x: Images before and after (b, t=2, c, h, w).
+        multiple: What height and width are to be a multiple of.
+        smallest: What they are to be at least.
+
+    Returns:
+        Images before and after, each (b, c, h', w').
+
+    Raises:
+        BadInput: If these are no pairs.
+    """
+    if x.ndim != 5 or x.shape[1] != 2:
+        raise BadInput(
+            f'The input has the shape {tuple(x.shape)}, not (batch, 2, bands, height, width).',
+            'Stack the images before and after along the second axis.',
+        )
+    bottom, right = (max(smallest, -(-size // multiple) * multiple) - size for size in x.shape[-2:])
+    padded = F.pad(rearrange(x, 'b t c h w -> (b t) c h w'), (0, right, 0, bottom), 'replicate')
+    before, after = rearrange(padded, '(b t) c h w -> t b c h w', t=2)
+    return before, after

@@ -1,0 +1,92 @@
+"""Published weights: reading them, translating their names, fitting them to bands and classes."""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import torch
+from timm.models import adapt_input_conv
+from torch import Tensor, nn
+from torchvision.models import WeightsEnum
+
+from torchgeo_ext.hub import weights_file
+
+log = logging.getLogger(__name__)
+
+#: Brings published weights to our names and leaves out what has no effect on the output; weights
+#: that have our names already stay as they are.
+Translate = Callable[[dict[str, Tensor]], dict[str, Tensor]]
+
+#: Where training scripts put the weights among the other things of a checkpoint.
+_GROUPS = ('model_G_state_dict', 'state_dict', 'model')
+
+
+def read_state(weights: WeightsEnum) -> dict[str, Any]:
+    """Read a published file.
+
+    Args:
+        weights: A member of a weights enum.
+
+    Returns:
+        What the file holds.
+
+    Raises:
+        MissingWeights: If the file is not here and cannot be downloaded.
+        BadInput: If it is not what was published.
+    """
+    state: dict[str, Any] = torch.load(weights_file(weights), map_location='cpu', weights_only=True)
+    return state
+
+
+def weights_of_checkpoint(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Take the weights out of what a training script saved, parallel or not."""
+    for group in _GROUPS:
+        if isinstance(checkpoint.get(group), Mapping):
+            checkpoint = checkpoint[group]
+    return {key.removeprefix('module.'): value for key, value in checkpoint.items()}
+
+
+def accept_published_names(model: nn.Module, translate: Translate) -> None:
+    """Make ``model.load_state_dict`` understand published checkpoints as they are."""
+
+    def rename(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
+        own = [key for key in state if key.startswith(prefix)]
+        published = {key.removeprefix(prefix): state.pop(key) for key in own}
+        for key, value in translate(weights_of_checkpoint(published)).items():
+            state[prefix + key] = value
+
+    model.register_load_state_dict_pre_hook(rename)
+
+
+def load_fitting(
+    model: nn.Module,
+    state: Mapping[str, Tensor],
+    bands: Iterable[str] = (),
+    heads: Iterable[str] = (),
+) -> None:
+    """Load weights into a model that may have other numbers of bands and classes.
+
+    Args:
+        model: What to load into.
+        state: Weights under the model's names.
+        bands: Names of convolutions' weights whose filters run over the bands; filters of three
+            colours are repeated and scaled.
+        heads: Prefixes of the last layers, which stay as they are when the classes differ.
+    """
+    own = model.state_dict()
+    fitted = dict(state)
+    for key in bands:
+        wanted = own[key].shape[1]
+        if fitted[key].shape[1] != wanted:
+            log.info(
+                'Filters of %d bands in %s were adapted to %d bands.',
+                fitted[key].shape[1],
+                key,
+                wanted,
+            )
+            fitted[key] = adapt_input_conv(wanted, fitted[key])
+    for key in own:
+        if key.startswith(tuple(heads)) and fitted[key].shape != own[key].shape:
+            log.info('%s starts at random: the published one has other classes.', key)
+            fitted[key] = own[key]
+    model.load_state_dict(fitted)

@@ -106,11 +106,14 @@ class Images:
         valid: (n, 1, h, w) bool, where there is a measurement; None if all over.
         wavelengths: (n, c) centre wavelengths in micrometres, NaN where unknown; None if the sample
             does not tell.
+        masks: Masks that a transform makes, (n, 1, h, w) int64, by their keys in the sample; 0 for
+            images that chance did not select.
     """
 
     pixels: Tensor
     valid: Tensor | None
     wavelengths: Tensor | None
+    masks: Mapping[str, Tensor] = dataclasses.field(default_factory=dict)
 
     def __getitem__(self, rows: Tensor) -> 'Images':
         """Some of the images."""
@@ -121,14 +124,14 @@ class Images:
         )
 
 
-def fold(sample: Sample) -> Images:
-    """Look at a sample of any form as a list of images."""
+def fold(sample: Sample, dates: int = 1) -> Images:
+    """Look at a sample of any form as a list of images, of which ``dates`` in a row are alike."""
     image = sample['image']
     pixels = image.reshape(-1, *image.shape[-3:])
     valid = fold_valid(sample)
     if valid is not None:
         pixels = torch.where(valid, pixels, 0)
-    return Images(pixels, valid, _fold_wavelengths(sample, len(pixels)))
+    return Images(pixels, valid, _fold_wavelengths(sample, len(pixels)), dates)
 
 
 def fold_valid(sample: Sample) -> Tensor | None:
@@ -166,8 +169,8 @@ def _fold_wavelengths(sample: Sample, images: int) -> Tensor | None:
 class ImageTransform(SampleTransform):
     """A transform that looks at one image at a time, at random or always.
 
-    A subclass implements :meth:`apply_transform` and, if it is random, :meth:`draw`. Invalid pixels keep
-    their values whatever :meth:`apply_transform` does to them.
+    A subclass implements :meth:`apply_transform` and, if it is random, :meth:`draw`. Invalid pixels
+    keep their values whatever :meth:`apply_transform` does to them.
 
     Args:
         p: Probability that an image (a series, with ``same_on_time``) is transformed.
@@ -210,8 +213,8 @@ class ImageTransform(SampleTransform):
 
     def transform(self, sample: Sample) -> Sample:
         """Transform the images that chance selects, where they are valid."""
-        images = fold(sample)
         series, dates = self._series(sample['image'])
+        images = fold(sample, dates)
         chosen = torch.rand(series) < self.p if self.p < 1 else torch.ones(series, dtype=torch.bool)
         drawn = self.draw(series, images)
         if not chosen.any():
@@ -260,6 +263,10 @@ def _write(sample: Sample, images: Images, result: Images, rows: Tensor) -> None
         valid = old.reshape(len(flat), 1, *shape[-2:])
         valid = valid.index_copy(0, rows, valid[rows] & result.valid.to(valid.dtype))
         sample['mask_valid'] = valid.reshape(old.shape)
+    for key, mask in result.masks.items():
+        empty = mask.new_zeros(len(flat), *mask.shape[1:])
+        shape = image.shape[:-3] + image.shape[-2:]
+        sample[key] = empty.index_copy(0, rows, mask).reshape(shape)
 
 
 def check_fraction(name: str, value: float) -> None:
@@ -277,6 +284,21 @@ def check_range(
             f'{name} is {value}; it must be a lower and an upper number from {low} to {high}.'
         )
     return float(value[0]), float(value[1])
+
+
+def per_channel(name: str, values: Sequence[float], pixels: Tensor) -> Tensor:
+    """Shape one number per channel, or one for all, to go with (n, c, h, w) images.
+
+    Raises:
+        BadInput: If there are neither one nor as many numbers as channels.
+    """
+    channels = pixels.shape[-3]
+    if len(values) not in (1, channels):
+        raise BadInput(
+            f'{name} has {len(values)} numbers, but the image has {channels} channels.',
+            'Give one number per band of the image, in its order, or a single one for all.',
+        )
+    return torch.tensor(values, dtype=pixels.dtype, device=pixels.device)[:, None, None]
 
 
 def uniform(shape: int | tuple[int, ...], within: tuple[float, float]) -> Tensor:

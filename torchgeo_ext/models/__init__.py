@@ -7,8 +7,9 @@ from inspect import isfunction
 
 from torchgeo_ext.models._torchgeo import teach
 from torchgeo_ext.models.bit import BIT, bit
+from torchgeo_ext.models.changeformer import ChangeFormer, changeformer
 from torchgeo_ext.models.tinycd import TinyCD, TinyCD_Weights, tinycd
 
-__all__ = ('BIT', 'TinyCD', 'TinyCD_Weights', 'bit', 'tinycd')
+__all__ = ('BIT', 'ChangeFormer', 'TinyCD', 'TinyCD_Weights', 'bit', 'changeformer', 'tinycd')
 
 teach(thing for name in __all__ if isfunction(thing := globals()[name]))

@@ -1,0 +1,48 @@
+"""The mix transformer (MiT) encoders of SegFormer, from segmentation_models_pytorch.
+
+Xie, E. et al. (2021). SegFormer: simple and efficient design for semantic segmentation with
+transformers. NeurIPS. https://arxiv.org/abs/2105.15203
+"""
+
+from typing import Literal
+
+from segmentation_models_pytorch.encoders import get_encoder
+from torch import Tensor, nn
+
+from torchgeo_ext.errors import MissingWeights
+
+#: Channels of the four stages, at 1/4 to 1/32 of the resolution; the same for all larger encoders.
+MIT_WIDTHS = (64, 128, 320, 512)
+
+MitSize = Literal['b0', 'b1', 'b2', 'b3', 'b4', 'b5']
+
+
+def mix_transformer(size: MitSize, in_chans: int = 3, imagenet: bool = False) -> nn.Module:
+    """Build an encoder; :func:`stages` runs it.
+
+    Args:
+        size: From ``b0`` to ``b5``.
+        in_chans: Bands of the image.
+        imagenet: Whether to start from NVIDIA's ImageNet weights (for non-commercial use).
+
+    Raises:
+        MissingWeights: If these are not here and cannot be downloaded.
+    """
+    try:
+        encoder: nn.Module = get_encoder(
+            f'mit_{size}', in_channels=in_chans, weights='imagenet' if imagenet else None
+        )
+    except OSError as error:  # what Hugging Face's client raises when it has no connection
+        raise MissingWeights(
+            f'The ImageNet weights of mit_{size} are not on this machine and could not be '
+            f'downloaded ({error}).',
+            'Connect to the network once, or leave them out to start at random.',
+        ) from error
+    return encoder
+
+
+def stages(encoder: nn.Module, image: Tensor) -> list[Tensor]:
+    """Give the features (b, c, h/4, w/4) to (b, c, h/32, w/32) of an image (b, c, h, w)."""
+    # the library puts the image and an empty map at 1/2 in front
+    features: list[Tensor] = encoder(image)
+    return features[2:]

@@ -7,9 +7,21 @@ from inspect import isfunction
 
 from torchgeo_ext.models._torchgeo import teach
 from torchgeo_ext.models.bit import BIT, bit
+from torchgeo_ext.models.cfnet import CFNet, CFNet_Weights, cfnet
 from torchgeo_ext.models.changeformer import ChangeFormer, changeformer
 from torchgeo_ext.models.tinycd import TinyCD, TinyCD_Weights, tinycd
 
-__all__ = ('BIT', 'ChangeFormer', 'TinyCD', 'TinyCD_Weights', 'bit', 'changeformer', 'tinycd')
+__all__ = (
+    'BIT',
+    'CFNet',
+    'CFNet_Weights',
+    'ChangeFormer',
+    'TinyCD',
+    'TinyCD_Weights',
+    'bit',
+    'cfnet',
+    'changeformer',
+    'tinycd',
+)
 
 teach(thing for name in __all__ if isfunction(thing := globals()[name]))

@@ -9,6 +9,7 @@ from torchgeo_ext.models._torchgeo import teach
 from torchgeo_ext.models.bit import BIT, bit
 from torchgeo_ext.models.cfnet import CFNet, CFNet_Weights, cfnet
 from torchgeo_ext.models.changeformer import ChangeFormer, changeformer
+from torchgeo_ext.models.mapformer import MapFormer, mapformer
 from torchgeo_ext.models.tinycd import TinyCD, TinyCD_Weights, tinycd
 
 __all__ = (
@@ -16,11 +17,13 @@ __all__ = (
     'CFNet',
     'CFNet_Weights',
     'ChangeFormer',
+    'MapFormer',
     'TinyCD',
     'TinyCD_Weights',
     'bit',
     'cfnet',
     'changeformer',
+    'mapformer',
     'tinycd',
 )
 

@@ -68,7 +68,12 @@ class CFNet_Weights(WeightsEnum):
     CLCD = Weights(
         url=f'{_FILES}/clcd.pth',
         transforms=_LEVIR_CD,
-        meta={**_META, 'dataset': 'CLCD', 'classes': ('cropland change',), 'resolution': 0.5},
+        meta={
+            **_META,
+            'dataset': 'CLCD',
+            'classes': ('cropland change',),
+            'resolution': (0.5, 2.0),
+        },
     )
     LEVIR_CD = Weights(
         url=f'{_FILES}/levir-cd.pth',

@@ -106,6 +106,8 @@ class Images:
         valid: (n, 1, h, w) bool, where there is a measurement; None if all over.
         wavelengths: (n, c) centre wavelengths in micrometres, NaN where unknown; None if the sample
             does not tell.
+        dates: How many images in a row are dates of one series and treated alike; 1 without
+            ``same_on_time``.
         masks: Masks that a transform makes, (n, 1, h, w) int64, by their keys in the sample; 0 for
             images that chance did not select.
     """
@@ -113,6 +115,7 @@ class Images:
     pixels: Tensor
     valid: Tensor | None
     wavelengths: Tensor | None
+    dates: int = 1
     masks: Mapping[str, Tensor] = dataclasses.field(default_factory=dict)
 
     def __getitem__(self, rows: Tensor) -> 'Images':
@@ -121,6 +124,7 @@ class Images:
             self.pixels[rows],
             None if self.valid is None else self.valid[rows],
             None if self.wavelengths is None else self.wavelengths[rows],
+            self.dates,
         )
 
 

@@ -88,7 +88,8 @@ class SampleTransform(nn.Module):
                 )
             return self.forward({'image': sample})['image']
         image = sample.get('image')
-        if not isinstance(image, Tensor) or not image.is_floating_point() or image.ndim < 3:
+        fits = isinstance(image, Tensor) and image.is_floating_point() and 3 <= image.ndim <= 5
+        if not fits:
             found = f'{image.dtype} {tuple(image.shape)}' if isinstance(image, Tensor) else image
             raise BadInput(
                 f'{name} needs a floating-point image of three to five axes in the sample, not '

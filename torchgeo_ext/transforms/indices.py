@@ -1,0 +1,318 @@
+"""Spectral indices by name, from bands known by name, role or wavelength.
+
+Formulas are those of the Awesome Spectral Indices catalogue (https://doi.org/10.1038/s41597-023-02096-0)
+as the library spyndex carries it; they are read as arithmetic, never evaluated as Python.
+"""
+
+import ast
+import dataclasses
+import difflib
+import functools
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from torchgeo_ext.errors import BadInput, BadParameter
+from torchgeo_ext.transforms._bands import Bands, centre_wavelengths, positions
+from torchgeo_ext.transforms._base import Sample, SampleTransform, fold_valid
+
+#: Polarisations that radar indices are made of; spyndex's table of bands has optical ones only.
+_POLARISATIONS = ('HH', 'HV', 'VH', 'VV')
+_KERNEL = re.compile(r'k([A-Z])([A-Z])')
+
+
+class AppendIndices(SampleTransform):
+    """Append spectral indices as channels.
+
+    Most formulas want reflectance from 0 to 1 (see :class:`ToPhysical`); normalised differences
+    also do with numbers proportional to it. Appended channels are 0 at invalid pixels and their
+    ``wavelengths`` are NaN.
+
+    Args:
+        indices: Names in the catalogue, for instance ``NDVI``.
+        bands: Bands of the image: a sensor or its name, or names, roles or centre wavelengths in
+            micrometres. By default the ``wavelengths`` of the sample tell.
+        constants: Values for the letters of formulas that are not bands, such as ``L`` of SAVI;
+            the others have the catalogue's defaults.
+
+    Raises:
+        BadParameter: If there is no such index or constant, or a band it needs is missing.
+    """
+
+    def __init__(
+        self,
+        indices: Sequence[str],
+        bands: Bands | None = None,
+        constants: Mapping[str, float] | None = None,
+    ) -> None:
+        super().__init__()
+        self.indices = tuple(indices)
+        self.bands = bands
+        self.constants = dict(constants or {})
+        for name in self.indices:
+            index = find_index(name)
+            if bands is not None:
+                _resolve(index, bands, self.constants)
+
+    def transform(self, sample: Sample) -> Sample:
+        """Append the indices to the image, and NaN to the wavelengths."""
+        image = sample['image']
+        bands = _bands_of(sample) if self.bands is None else self.bands
+        values = [compute_index(name, image, bands, self.constants) for name in self.indices]
+        appended = torch.stack(values, dim=-3)
+        valid = fold_valid(sample)
+        if valid is not None:
+            appended = torch.where(valid.reshape_as(appended[..., :1, :, :]), appended, 0)
+        sample['image'] = torch.cat((image, appended), dim=-3)
+        if (wavelengths := sample.get('wavelengths')) is not None:
+            unknown = wavelengths.new_full((*wavelengths.shape[:-1], len(values)), math.nan)
+            sample['wavelengths'] = torch.cat((wavelengths, unknown), dim=-1)
+        return sample
+
+    def extra_repr(self) -> str:
+        """Tell the indices in the printed form."""
+        return ', '.join(self.indices)
+
+
+def compute_index(
+    index: str, image: Tensor, bands: Bands, constants: Mapping[str, float] | None = None
+) -> Tensor:
+    """Compute a spectral index.
+
+    Differentiable. Where a denominator is 0, or a fractional power is taken of a negative number,
+    that term and its gradient are 0.
+
+    Args:
+        index: Name in the catalogue, for instance ``NDVI``.
+        image: (..., c, h, w) reflectance (backscatter for radar indices).
+        bands: Bands of the image: a sensor or its name, or names, roles or centre wavelengths in
+            micrometres.
+        constants: Values for the letters of the formula that are not bands. Kernel indices use the
+            RBF kernel of length ``sigma``.
+
+    Returns:
+        (..., h, w) index.
+
+    Raises:
+        BadParameter: If there is no such index or constant, or a band it needs is missing.
+        BadInput: If the image has fewer channels than bands were named.
+    """
+    found = find_index(index)
+    channels, values = _resolve(found, bands, constants or {})
+    if channels and max(channels.values()) >= image.shape[-3]:
+        raise BadInput(
+            f'{index} needs channel {max(channels.values())} (from 0), but the image has only '
+            f'{image.shape[-3]}.',
+            'Name the bands in the order in which the image has them.',
+        )
+    known: dict[str, Tensor | float] = dict(values)
+    known |= {code: image[..., i, :, :] for code, i in channels.items()}
+    for kernel in (letter for letter in found.letters if _KERNEL.fullmatch(letter)):
+        known[kernel] = _rbf(known[kernel[1]], known[kernel[2]], known['sigma'])
+    result = _evaluate(found.formula, known)
+    return torch.as_tensor(result).to(image).expand(image.shape[:-3] + image.shape[-2:])
+
+
+@dataclasses.dataclass(frozen=True)
+class SpectralIndex:
+    """An entry of the catalogue.
+
+    Attributes:
+        name: Short name, for instance ``NDVI``.
+        title: Long name.
+        domain: What it is for: vegetation, water, burn, snow, soil, urban, clouds, radar, kernel.
+        text: The formula.
+        letters: Bands and constants of the formula.
+        reference: Where it was published.
+    """
+
+    name: str
+    title: str
+    domain: str
+    text: str
+    letters: tuple[str, ...]
+    reference: str
+
+    @functools.cached_property
+    def formula(self) -> ast.expr:
+        """The formula, taken apart."""
+        return ast.parse(self.text, mode='eval').body
+
+
+def find_index(name: str) -> SpectralIndex:
+    """Look up a spectral index.
+
+    Raises:
+        BadParameter: If there is none; the message names near matches.
+    """
+    known = catalogue()
+    if name in known:
+        return known[name]
+    by_letters = {each.casefold(): each for each in known}
+    near = difflib.get_close_matches(name.casefold(), by_letters, n=3, cutoff=0.5)
+    raise BadParameter(
+        f'No spectral index is called {name!r}.',
+        f'Did you mean {" or ".join(by_letters[each] for each in near)}?'
+        if near
+        else 'All are listed at https://github.com/awesome-spectral-indices/spyndex.',
+    )
+
+
+@functools.cache
+def catalogue() -> Mapping[str, SpectralIndex]:
+    """All spectral indices by name."""
+    return {
+        name: SpectralIndex(
+            name,
+            entry.long_name,
+            entry.application_domain,
+            entry.formula,
+            tuple(entry.bands),
+            entry.reference,
+        )
+        for name, entry in _spyndex().indices.items()
+    }
+
+
+def computable_indices(bands: Bands) -> tuple[str, ...]:
+    """Name the indices that can be computed from bands, constants being those of the catalogue."""
+    names = []
+    for name, index in catalogue().items():
+        try:
+            _resolve(index, bands, {})
+        except BadParameter:
+            continue
+        names.append(name)
+    return tuple(names)
+
+
+def _spyndex() -> Any:
+    # not at the top: it imports pandas and requests
+    import spyndex
+
+    return spyndex
+
+
+def _bands_of(sample: Sample) -> list[float]:
+    wavelengths = sample.get('wavelengths')
+    if wavelengths is None:
+        raise BadInput(
+            'AppendIndices was not given bands, and the sample has no wavelengths.',
+            'Give it bands: a sensor, or names, roles or wavelengths in micrometres.',
+        )
+    rows = wavelengths.reshape(-1, wavelengths.shape[-1])
+    if not torch.equal(rows.nan_to_num(), rows[:1].expand_as(rows).nan_to_num()):
+        raise BadInput('AppendIndices: the images of this batch have different wavelengths.')
+    return [float(value) for value in rows[0]]
+
+
+def _resolve(
+    index: SpectralIndex, bands: Bands, constants: Mapping[str, float]
+) -> tuple[dict[str, int], dict[str, float]]:
+    """Find what the letters of a formula stand for: positions of bands, and numbers."""
+    table = _spyndex()
+    for name in constants:
+        if name not in table.constants:
+            raise BadParameter(
+                f'constants: no formula has {name!r}; there are {", ".join(table.constants)}.'
+            )
+    letters = dict.fromkeys(index.letters)
+    for kernel in filter(None, map(_KERNEL.fullmatch, index.letters)):
+        letters |= dict.fromkeys((*kernel.groups(), 'sigma'))
+        del letters[kernel.group()]
+    channels, values = {}, {}
+    for letter in letters:
+        if letter in table.constants:
+            values[letter] = _constant(index, letter, bands, constants)
+        else:
+            channels[letter] = _channel(index, letter, bands)
+    return channels, values
+
+
+def _constant(
+    index: SpectralIndex, letter: str, bands: Bands, constants: Mapping[str, float]
+) -> float:
+    entry = _spyndex().constants[letter]
+    if letter in constants:
+        return float(constants[letter])
+    if entry.default is not None:
+        return float(entry.default)
+    if letter.startswith('lambda'):
+        nanometres = (
+            centre_wavelengths(bands)[_channel(index, letter.removeprefix('lambda'), bands)] * 1000
+        )
+        if not math.isnan(nanometres):
+            return nanometres
+    raise BadParameter(
+        f'{index.name} needs a value for {letter}: {entry.description}.',
+        f'Give constants={{{letter!r}: ...}}.',
+    )
+
+
+def _channel(index: SpectralIndex, letter: str, bands: Bands) -> int:
+    """Position of the band that spyndex calls by a letter."""
+    if not isinstance(bands, str) and isinstance(bands, Sequence) and letter in bands:
+        return list(bands).index(letter)
+    if letter in _POLARISATIONS:
+        role, words = letter, 'polarisation'
+    else:
+        entry = _spyndex().bands[letter]
+        role = entry.common_name
+        words = f'{entry.long_name}, {entry.min_wavelength} to {entry.max_wavelength} nm'
+    try:
+        return positions([role], bands)[0]
+    except BadParameter as error:
+        raise BadParameter(
+            f'{index.name} needs the band {role} ({letter}: {words}). {error.message}', error.hint
+        ) from error
+
+
+def _evaluate(node: ast.expr, known: Mapping[str, Tensor | float]) -> Tensor | float:
+    match node:
+        case ast.Constant(value=int() | float() as number):
+            return float(number)
+        case ast.Name(id=letter):
+            return known[letter]
+        case ast.UnaryOp(op=ast.USub(), operand=operand):
+            return -_evaluate(operand, known)
+        case ast.BinOp(left=left, op=operator, right=right):
+            return _OPERATORS[type(operator)](_evaluate(left, known), _evaluate(right, known))
+    raise BadInput(f'A formula of the catalogue holds {ast.unparse(node)}, which is no arithmetic.')
+
+
+def _divide(above: Tensor | float, below: Tensor | float) -> Tensor | float:
+    """Divide; where the denominator is 0, the quotient and its gradient are 0."""
+    if not isinstance(below, Tensor):
+        return above / below if below else 0.0 * above
+    defined = below != 0
+    return torch.where(defined, above / torch.where(defined, below, 1), 0)
+
+
+def _power(base: Tensor | float, exponent: Tensor | float) -> Tensor | float:
+    """Raise to a power; 0 where that is no real number or its slope is infinite."""
+    if not isinstance(base, Tensor) or isinstance(exponent, Tensor):
+        return base**exponent
+    if exponent < 0:
+        return _divide(1.0, _power(base, -exponent))
+    if exponent == int(exponent):
+        return base**exponent
+    defined = base > 0
+    return torch.where(defined, torch.where(defined, base, 1) ** exponent, 0)
+
+
+def _rbf(a: Tensor | float, b: Tensor | float, sigma: float | Tensor) -> Tensor:
+    """Radial basis function kernel: exp(-(a - b)² / (2 σ²))."""
+    return torch.exp(-(torch.as_tensor(a - b) ** 2) / (2 * sigma**2))
+
+
+_OPERATORS: Mapping[type[ast.operator], Any] = {
+    ast.Add: lambda a, b: a + b,
+    ast.Sub: lambda a, b: a - b,
+    ast.Mult: lambda a, b: a * b,
+    ast.Div: _divide,
+    ast.Pow: _power,
+}

@@ -1,0 +1,190 @@
+"""Brings pixel values into the range that networks like: by statistics or by each image itself."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torchvision.models._api import WeightsEnum
+
+from torchgeo_ext.errors import BadParameter
+from torchgeo_ext.sensors import find_bands
+from torchgeo_ext.transforms._base import Drawn, Images, ImageTransform, check_range, per_channel
+
+
+class Standardise(ImageTransform):
+    """Subtract a mean and divide by a standard deviation, per band.
+
+    Args:
+        mean: Mean of each band, or one for all.
+        std: Standard deviation of each band, or one for all; not 0.
+
+    Raises:
+        BadParameter: If a standard deviation is not positive.
+    """
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.mean = tuple(float(value) for value in mean)
+        self.std = tuple(float(value) for value in std)
+        if not all(0 < value < math.inf for value in self.std):
+            raise BadParameter(
+                f'std is {list(self.std)}; each standard deviation must be positive.',
+                'Leave out bands that are the same everywhere.',
+            )
+
+    @classmethod
+    def from_weights(
+        cls, weights: WeightsEnum, bands: Sequence[str | float] | None = None
+    ) -> 'Standardise':
+        """Standardise as weights were trained with, without their resizing and cropping.
+
+        Args:
+            weights: Weights of TorchGeo or torchvision.
+            bands: Bands of the image, in its order, by name, role or wavelength; by default those
+                of the weights in theirs.
+
+        Raises:
+            BadParameter: If the weights' own transforms do more than standardise, resize and crop,
+                or a band is not among theirs.
+        """
+        # mean and std are one number for all bands, or one per band
+        mean, std = torch.zeros(1, dtype=torch.float64), torch.ones(1, dtype=torch.float64)
+        for step in _steps(weights.transforms):
+            mean = mean + std * torch.as_tensor(step.mean, dtype=torch.float64)
+            std = std * torch.as_tensor(step.std, dtype=torch.float64)
+        if bands is not None and len(mean) > 1:
+            places = list(find_bands(bands, weights.meta['bands']))
+            mean, std = mean[places], std[places]
+        return cls(mean.tolist(), std.tolist())
+
+    def apply_transform(self, images: Images, drawn: Drawn) -> Images:
+        """Standardise the pixels."""
+        pixels = images.pixels
+        mean, std = per_channel('mean', self.mean, pixels), per_channel('std', self.std, pixels)
+        return dataclasses.replace(images, pixels=(pixels - mean) / std)
+
+
+def _steps(transforms: Any) -> list[Any]:
+    """The Normalize steps among the transforms of weights."""
+    if callable(transforms) and not isinstance(transforms, nn.Module):
+        transforms = transforms()  # torchvision's are made when asked for
+    if hasattr(transforms, 'mean') and hasattr(transforms, 'std'):
+        return [transforms]
+    if isinstance(transforms, nn.Sequential):
+        return [step for each in transforms for step in _steps(each)]
+    if type(transforms).__name__ in ('Identity', 'Resize', 'CenterCrop'):
+        return []
+    raise BadParameter(
+        f'weights: their transforms hold {type(transforms).__name__}, which is more than '
+        'standardising.',
+        'Use the transforms of the weights themselves.',
+    )
+
+
+class MinMaxScale(ImageTransform):
+    """Bring a fixed range of each band to 0 to 1.
+
+    Args:
+        low: Value of each band that becomes 0, or one for all; for instance a quantile.
+        high: Value of each band that becomes 1, or one for all.
+        clip: Bring what lies outside to 0 or 1.
+
+    Raises:
+        BadParameter: If ``low`` is not below ``high``.
+    """
+
+    def __init__(self, low: Sequence[float], high: Sequence[float], clip: bool = True) -> None:
+        super().__init__()
+        self.low = tuple(float(value) for value in low)
+        self.high = tuple(float(value) for value in high)
+        self.clip = clip
+        sizes = {len(self.low), len(self.high)} - {1}
+        if len(sizes) > 1 or not (torch.tensor(self.low) < torch.tensor(self.high)).all():
+            raise BadParameter(f'low is {low} and high is {high}; each low must be below its high.')
+
+    def apply_transform(self, images: Images, drawn: Drawn) -> Images:
+        """Scale the pixels."""
+        pixels = images.pixels
+        low, high = per_channel('low', self.low, pixels), per_channel('high', self.high, pixels)
+        scaled = (pixels - low) / (high - low)
+        return dataclasses.replace(images, pixels=scaled.clamp(0, 1) if self.clip else scaled)
+
+
+class PercentileScale(ImageTransform):
+    """Bring the bulk of each image's values to 0 to 1, whatever its outliers.
+
+    The range is found in each image, over valid pixels; for ranges known beforehand use
+    :class:`MinMaxScale`. A band that is the same all over becomes 0.
+
+    Args:
+        percentiles: Which percentiles (0 to 100) become 0 and 1.
+        per_band: Find a range for each band; otherwise one for all, which keeps colours.
+        clip: Bring what lies outside to 0 or 1.
+        same_on_time: Find one range for all dates of a series, which keeps change.
+
+    Raises:
+        BadParameter: If ``percentiles`` is not a range within 0 to 100.
+    """
+
+    def __init__(
+        self,
+        percentiles: tuple[float, float] = (2.0, 98.0),
+        per_band: bool = True,
+        clip: bool = True,
+        same_on_time: bool = False,
+    ) -> None:
+        super().__init__(same_on_time=same_on_time)
+        self.percentiles = check_range('percentiles', percentiles, 0, 100)
+        self.per_band = per_band
+        self.clip = clip
+
+    def apply_transform(self, images: Images, drawn: Drawn) -> Images:
+        """Find the ranges and scale the pixels."""
+        pixels = images.pixels
+        low, high = self._range(images)
+        span = high - low
+        scaled = (pixels - low) / torch.where(span > 0, span, 1)
+        scaled = torch.where(span > 0, scaled, 0)
+        return dataclasses.replace(images, pixels=scaled.clamp(0, 1) if self.clip else scaled)
+
+    def _range(self, images: Images) -> Tensor:
+        """(2, n, c or 1, 1, 1) lower and upper ends."""
+        count, channels = images.pixels.shape[:2]
+        pixels = images.pixels.unflatten(0, (-1, images.dates)).transpose(1, 2)
+        if images.valid is not None:
+            valid = images.valid.unflatten(0, (-1, images.dates)).transpose(1, 2)
+            pixels = pixels.masked_fill(~valid, math.inf)
+        # per group of dates and band (or all bands): its values in one row
+        rows = pixels.flatten(2 if self.per_band else 1).reshape(
+            count // images.dates, channels if self.per_band else 1, -1
+        )
+        ends = quantiles(rows, torch.tensor(self.percentiles) / 100)
+        return ends.repeat_interleave(images.dates, dim=1)[..., None, None]
+
+
+def quantiles(values: Tensor, fractions: Tensor) -> Tensor:
+    """Linearly interpolated quantiles of the finite values; 0 where there are none.
+
+    Unlike ``torch.nanquantile`` it has no limit of 16 million values.
+
+    Args:
+        values: (..., n) numbers, infinite where they do not count.
+        fractions: (q,) fractions from 0 to 1.
+
+    Returns:
+        (q, ...) quantiles.
+    """
+    ordered = values.sort(dim=-1).values
+    count = ordered.isfinite().sum(dim=-1)
+    # in double precision: half precision cannot count to the number of pixels
+    share = fractions.to(ordered.device, torch.float64).reshape(-1, *[1] * count.ndim)
+    place = share * (count - 1).clamp(min=0)
+    below = place.floor().long()
+    above = place.ceil().long()
+    ordered = torch.where(ordered.isfinite(), ordered, 0).expand(len(fractions), *ordered.shape)
+    low = ordered.gather(-1, below[..., None])[..., 0]
+    high = ordered.gather(-1, above[..., None])[..., 0]
+    return torch.lerp(low, high, (place - below).to(low))

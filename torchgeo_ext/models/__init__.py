@@ -8,6 +8,7 @@ from inspect import isfunction
 from torchgeo_ext.models._torchgeo import teach
 from torchgeo_ext.models.bit import BIT, bit
 from torchgeo_ext.models.cfnet import CFNet, CFNet_Weights, cfnet
+from torchgeo_ext.models.changeagent import ChangeAgent, ChangeAgent_Weights, changeagent
 from torchgeo_ext.models.changeformer import ChangeFormer, changeformer
 from torchgeo_ext.models.mapformer import MapFormer, mapformer
 from torchgeo_ext.models.tinycd import TinyCD, TinyCD_Weights, tinycd
@@ -16,12 +17,15 @@ __all__ = (
     'BIT',
     'CFNet',
     'CFNet_Weights',
+    'ChangeAgent',
+    'ChangeAgent_Weights',
     'ChangeFormer',
     'MapFormer',
     'TinyCD',
     'TinyCD_Weights',
     'bit',
     'cfnet',
+    'changeagent',
     'changeformer',
     'mapformer',
     'tinycd',

@@ -10,9 +10,19 @@ from torchgeo_ext.transforms.calibration import (
     brightness_temperature,
     sun_distance,
 )
-from torchgeo_ext.transforms.composites import TemporalComposite
-from torchgeo_ext.transforms.harmonics import HarmonicCoefficients, HarmonicFill
+from torchgeo_ext.transforms.clouds import SimulateClouds
+from torchgeo_ext.transforms.composites import (
+    TemporalComposite,
+    greenest_date,
+    mean_composite,
+    median_composite,
+    medoid_date,
+    take_dates,
+)
+from torchgeo_ext.transforms.harmonics import HarmonicCoefficients, HarmonicFill, fit_harmonics
 from torchgeo_ext.transforms.indices import AppendIndices, computable_indices, compute_index
+from torchgeo_ext.transforms.misregistration import Misregister, MisregisterBands
+from torchgeo_ext.transforms.mixing import ClassMix, CutMix, SeasonalMix
 from torchgeo_ext.transforms.normalisation import MinMaxScale, PercentileScale, Standardise
 from torchgeo_ext.transforms.resolution import Degrade, degrade
 from torchgeo_ext.transforms.sar import FromDecibel, LogScale, Speckle, ToDecibel
@@ -24,12 +34,19 @@ from torchgeo_ext.transforms.spectral import (
     SpectralJitter,
     Striping,
 )
-from torchgeo_ext.transforms.temporal import EncodeDayOfYear, FillGaps
+from torchgeo_ext.transforms.temporal import (
+    EncodeDayOfYear,
+    FillGaps,
+    encode_day_of_year,
+    fill_gaps,
+)
 
 __all__ = (
     'AppendIndices',
     'BandDropout',
     'BrightnessTemperature',
+    'ClassMix',
+    'CutMix',
     'Degrade',
     'EncodeDayOfYear',
     'FillGaps',
@@ -40,11 +57,15 @@ __all__ = (
     'KorniaSequential',
     'LogScale',
     'MinMaxScale',
+    'Misregister',
+    'MisregisterBands',
     'MissingLines',
     'PercentileScale',
     'RadianceToReflectance',
     'Rescale',
+    'SeasonalMix',
     'SensorNoise',
+    'SimulateClouds',
     'Speckle',
     'SpectralJitter',
     'Standardise',
@@ -57,5 +78,13 @@ __all__ = (
     'computable_indices',
     'compute_index',
     'degrade',
+    'encode_day_of_year',
+    'fill_gaps',
+    'fit_harmonics',
+    'greenest_date',
+    'mean_composite',
+    'median_composite',
+    'medoid_date',
     'sun_distance',
+    'take_dates',
 )

@@ -78,6 +78,20 @@ def read_days(sample: Sample) -> Tensor:
     )
 
 
+def date_masks(sample: Sample) -> dict[str, Tensor]:
+    """Give the masks that tell something of each date, such as ``mask_cloud``; not ``mask_valid``.
+
+    Returns:
+        (b, t, h, w) masks by their keys.
+    """
+    shape = sample['image'].shape[:-3] + sample['image'].shape[-2:]
+    return {
+        key: value.reshape(-1, *shape[-3:])
+        for key, value in sample.items()
+        if key.startswith('mask') and key != 'mask_valid' and value.shape == shape
+    }
+
+
 def write_valid(sample: Sample, valid: Tensor) -> None:
     """Put validity (b, t, h, w) or (b, h, w) into a sample in the form it had before."""
     dtype = sample['mask_valid'].dtype if 'mask_valid' in sample else torch.bool

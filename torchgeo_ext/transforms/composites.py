@@ -3,14 +3,13 @@
 Axes: t time, c channel, h height, w width, ... anything before, for instance a batch.
 """
 
-from collections.abc import Sequence
 from typing import Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
 
 from torchgeo_ext.errors import BadInput, BadParameter
-from torchgeo_ext.sensors import Sensor, find_bands
+from torchgeo_ext.transforms._bands import Bands, positions
 from torchgeo_ext.transforms._base import Sample, SampleTransform
 from torchgeo_ext.transforms._series import Series, like_sample, read_series, write_valid
 
@@ -149,8 +148,8 @@ class TemporalComposite(SampleTransform):
     Args:
         method: 'median' or 'mean' of each band, the date of the highest NDVI ('max_ndvi',
             :func:`greenest_date`), or the most typical date ('medoid', :func:`medoid_date`).
-        bands: For 'max_ndvi': names, roles or centre wavelengths of the image's bands, or its
-            sensor. If None, the sample's ``wavelengths`` tell.
+        bands: For 'max_ndvi', bands of the image: a sensor or its name, or names, roles or centre
+            wavelengths in micrometres. By default the ``wavelengths`` of the sample tell.
 
     Raises:
         BadParameter: If the method is not known, or red or near infrared are not among the bands.
@@ -159,17 +158,13 @@ class TemporalComposite(SampleTransform):
 
     needs_sample = True
 
-    def __init__(
-        self,
-        method: CompositeMethod = 'median',
-        bands: Sequence[str | float] | Sensor | None = None,
-    ) -> None:
+    def __init__(self, method: CompositeMethod = 'median', bands: Bands | None = None) -> None:
         super().__init__()
         methods = get_args(CompositeMethod.__value__)
         if method not in methods:
             raise BadParameter(f'method is {method!r}; it must be one of {", ".join(methods)}.')
         self.method = method
-        self.red_nir = None if bands is None else find_bands(('red', 'nir'), bands)
+        self.red_nir = None if bands is None else positions(('red', 'nir'), bands)
 
     def transform(self, sample: Sample) -> Sample:
         """Replace the series by its composite."""
@@ -191,7 +186,7 @@ class TemporalComposite(SampleTransform):
         return greenest_date(*series, *(self.red_nir or _red_nir(sample)))
 
 
-def _red_nir(sample: Sample) -> tuple[int, ...]:
+def _red_nir(sample: Sample) -> list[int]:
     """Where red and near infrared are, by the wavelengths that a sample or a batch tells."""
     if 'wavelengths' not in sample:
         raise BadInput(
@@ -199,4 +194,4 @@ def _red_nir(sample: Sample) -> tuple[int, ...]:
             'Give bands, or use samples with wavelengths.',
         )
     wavelengths = sample['wavelengths']
-    return find_bands(('red', 'nir'), wavelengths.reshape(-1, wavelengths.shape[-1])[0].tolist())
+    return positions(('red', 'nir'), wavelengths.reshape(-1, wavelengths.shape[-1])[0].tolist())

@@ -1,0 +1,367 @@
+"""Clouds and their shadows over images that have none, by the physics of a scattering layer.
+
+A cloud is a field of optical thickness. What it reflects and lets through depends on wavelength,
+because water and ice absorb in the short-wave infrared; its shadow lies where the sun's rays
+through it reach the ground, and is deepest where the sky scatters least, in the infrared.
+
+Gases are not modelled (so a band like Sentinel-2's cirrus band sees low clouds too), nor is thermal
+emission: for reflective bands, 0.4 to 2.5 micrometres.
+"""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from torchgeo_ext.errors import BadInput, BadParameter
+from torchgeo_ext.transforms._bands import Bands, centre_wavelengths, wavelengths_for
+from torchgeo_ext.transforms._base import (
+    Drawn,
+    Images,
+    ImageTransform,
+    Sample,
+    check_fraction,
+    check_range,
+    uniform,
+)
+
+type Phase = Literal['water', 'ice']
+
+#: Classes of ``mask_cloud``.
+CLEAR, CLOUD, SHADOW = range(3)
+
+#: Micrometres that a reflective band can be at.
+_REFLECTIVE = (0.3, 2.6)
+#: Green light, at which optical thickness is given.
+_GREEN = 0.55
+
+
+class Particles(NamedTuple):
+    """What a cloud is made of.
+
+    Attributes:
+        radius: Effective radius in micrometres.
+        asymmetry: Mean cosine of the scattering angle.
+        absorption: Imaginary part of the refractive index, by wavelength in micrometres.
+    """
+
+    radius: float
+    asymmetry: float
+    absorption: tuple[tuple[float, float], ...]
+
+
+#: Typical droplets and crystals. Refractive indices: Hale and Querry (1973), Optical constants of
+#: water in the 200-nm to 200-µm wavelength region, https://doi.org/10.1364/AO.12.000555; Warren and
+#: Brandt (2008), Optical constants of ice from the ultraviolet to the microwave: A revised
+#: compilation, https://doi.org/10.1029/2007JD009744; both as tabulated by refractiveindex.info.
+PARTICLES: dict[Phase, Particles] = {
+    'water': Particles(
+        10,
+        0.85,
+        (
+            (0.4, 1.86e-9), (0.5, 1.00e-9), (0.6, 1.09e-8), (0.7, 3.35e-8), (0.8, 1.25e-7),
+            (0.9, 4.86e-7), (1.0, 2.89e-6), (1.2, 9.89e-6), (1.4, 1.38e-4), (1.6, 8.55e-5),
+            (1.8, 1.15e-4), (2.0, 1.10e-3), (2.2, 2.89e-4), (2.4, 9.56e-4), (2.6, 3.17e-3),
+        ),
+    ),
+    'ice': Particles(
+        30,
+        0.78,
+        (
+            (0.4, 2.365e-11), (0.5, 5.889e-10), (0.6, 5.73e-9), (0.7, 2.90e-8), (0.8, 1.34e-7),
+            (0.9, 4.20e-7), (1.0, 1.62e-6), (1.2, 6.71e-6), (1.4, 1.98e-5), (1.449, 2.03e-4),
+            (1.493, 5.532e-4), (1.613, 2.659e-4), (1.65, 2.361e-4), (1.8, 1.411e-4), (2.0, 1.64e-3),
+            (2.105, 7.586e-4), (2.19, 2.707e-4), (2.25, 2.035e-4), (2.39, 5.605e-4),
+            (2.6, 7.543e-4),
+        ),
+    ),
+}  # fmt: skip
+
+
+def co_albedo(wavelengths: Tensor, phase: Phase) -> Tensor:
+    """Give the share of light that a particle absorbs of what it scatters and absorbs.
+
+    For weak absorption 0.85 times absorption coefficient times radius, as geometrical optics gives
+    for a sphere; for strong absorption a half, because what is diffracted never gets inside
+    (Bohren and Huffman, 1983, Absorption and scattering of light by small particles, chapter 7).
+
+    Args:
+        wavelengths: Any shape, in micrometres.
+        phase: 'water' droplets or 'ice' crystals.
+
+    Returns:
+        The same shape, from 0 to 0.5.
+    """
+    particles = PARTICLES[phase]
+    places, indices = torch.tensor(particles.absorption).to(wavelengths).T.contiguous()
+    right = torch.searchsorted(places, wavelengths.contiguous()).clamp(1, len(places) - 1)
+    share = ((wavelengths - places[right - 1]) / (places[right] - places[right - 1])).clamp(0, 1)
+    index = torch.lerp(indices.log()[right - 1], indices.log()[right], share).exp()
+    path = particles.radius * 4 * math.pi * index / wavelengths
+    return -torch.expm1(-1.7 * path) / 2
+
+
+def cloud_layer(thickness: Tensor, wavelengths: Tensor, phase: Phase) -> tuple[Tensor, Tensor]:
+    """Give what a cloud reflects and lets through, by the two-stream approximation.
+
+    Source: Meador and Weaver (1980), Two-stream approximations to radiative transfer in planetary
+    atmospheres, Journal of the Atmospheric Sciences 37, 630-643 (quadrature, diffuse light).
+
+    Args:
+        thickness: Optical thickness in green light, 0 or more.
+        wavelengths: In micrometres, broadcast with the thickness.
+        phase: 'water' droplets or 'ice' crystals.
+
+    Returns:
+        Reflectance and transmittance from 0 to 1; what is missing to 1 is absorbed.
+    """
+    absorbed = co_albedo(wavelengths, phase).clamp(min=1e-6)  # 0 would be a case of its own
+    backward = 1 - (1 - absorbed) * PARTICLES[phase].asymmetry
+    similarity = (absorbed / backward).sqrt()
+    deepest = (1 - similarity) / (1 + similarity)  # reflectance of an endless cloud
+    depth = (3 * absorbed * backward).sqrt() * thickness
+    twice = -torch.expm1(-2 * depth)
+    rest = 1 - deepest.square() * (1 - twice)
+    return deepest * twice / rest, (1 - deepest.square()) * torch.exp(-depth) / rest
+
+
+def direct_share(wavelengths: Tensor, sun_zenith: Tensor) -> Tensor:
+    """Give the share of daylight that comes straight from the sun, not from the sky.
+
+    Beam through molecules and a little haze; half of what they scatter reaches the ground. Optical
+    depth of molecules: Hansen and Travis (1974), Light scattering in planetary atmospheres, Space
+    Science Reviews 16, 527-610; haze of 0.1 at 0.55 micrometres with an Angstrom exponent of 1.3.
+
+    Args:
+        wavelengths: In micrometres, broadcast with the angle.
+        sun_zenith: Angle of the sun from the zenith in degrees.
+
+    Returns:
+        Share from 0 to 1.
+    """
+    square = wavelengths**-2
+    molecules = 0.008569 * square**2 * (1 + 0.0113 * square + 0.00013 * square**2)
+    haze = 0.1 * (wavelengths / _GREEN) ** -1.3
+    beam = torch.exp(-(molecules + haze) / torch.cos(torch.deg2rad(sun_zenith)))
+    return 2 * beam / (1 + beam)
+
+
+def shadow_shift(
+    height: Tensor, sun_zenith: Tensor, sun_azimuth: Tensor, gsd: float
+) -> tuple[Tensor, Tensor]:
+    """Give how far a shadow lies from its cloud in an image whose rows run from north to south.
+
+    Args:
+        height: Height of the cloud above the ground in metres.
+        sun_zenith: Angle of the sun from the zenith in degrees.
+        sun_azimuth: Where the sun stands, in degrees clockwise from north.
+        gsd: Size of a pixel in metres.
+
+    Returns:
+        Rows (down) and columns (to the right), in pixels.
+    """
+    distance = height * torch.tan(torch.deg2rad(sun_zenith)) / gsd
+    azimuth = torch.deg2rad(sun_azimuth)
+    return distance * torch.cos(azimuth), -distance * torch.sin(azimuth)
+
+
+def turbulent_fields(
+    noise: Tensor, size: float, down: Tensor, right: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Make a field with structure on all scales, and the same field moved.
+
+    Amplitudes fall with the 4/3rd power of the wave number, as in turbulence (a spectrum of -5/3
+    along a line; von Karman's form), below the outer scale.
+
+    Args:
+        noise: (n, h, w) standard normal noise.
+        size: Outer scale: size of the largest structures in pixels.
+        down: (n,) rows to move by, fractions included. What leaves comes in on the other side.
+        right: (n,) columns to move by.
+
+    Returns:
+        Both fields, (n, h, w) each, of mean 0.
+    """
+    height, width = noise.shape[-2:]
+    rows = torch.fft.fftfreq(height, device=noise.device)[:, None]
+    columns = torch.fft.rfftfreq(width, device=noise.device)
+    amplitude = (rows.square() + columns.square() + size**-2) ** (-2 / 3)
+    amplitude[0, 0] = 0
+    waves = torch.fft.rfft2(noise) * amplitude
+    phase = -2 * math.pi * (rows * down[:, None, None] + columns * right[:, None, None])
+    moved = waves * torch.polar(torch.ones_like(phase), phase)
+    return torch.fft.irfft2(waves, s=(height, width)), torch.fft.irfft2(moved, s=(height, width))
+
+
+class SimulateClouds(ImageTransform):
+    """Put clouds and their shadows over images of reflectance.
+
+    Adds ``mask_cloud`` int64 with the axes of ``mask_valid``: 0 clear, 1 cloud, 2 shadow. Labels
+    stay as they are. Each date of a series gets clouds of its own.
+
+    The idea of controllable clouds from noise is that of Czerkawski et al. (2023),
+    SatelliteCloudGenerator, https://doi.org/10.3390/rs15174138.
+
+    Example:
+        >>> cumulus = SimulateClouds(coverage=(0.1, 0.4), gsd=10, bands='sentinel2', scale=10000)
+        >>> cirrus = SimulateClouds(
+        ...     'ice',
+        ...     thickness=(0.2, 2),
+        ...     height=(8000, 12000),
+        ...     size=20000,
+        ...     bands=[0.49, 0.84, 1.61],
+        ... )
+        >>> sample = cirrus({'image': torch.full((3, 64, 64), 0.1)})
+        >>> sample['image'].shape, sample['mask_cloud'].shape
+        (torch.Size([3, 64, 64]), torch.Size([64, 64]))
+
+    Args:
+        phase: Clouds of 'water' droplets, white up to the near infrared and grey beyond, or of
+            'ice' crystals, dark beyond.
+        coverage: Least and greatest share of the image under clouds, of any thickness.
+        thickness: Least and greatest optical thickness of the thickest part. Cirrus has less than
+            3, a fair-weather cumulus 5 to 30.
+        height: Least and greatest height above the ground in metres.
+        size: Size of the largest structures in metres.
+        gsd: Size of a pixel in metres.
+        sun_zenith: Least and greatest angle of the sun from the zenith in degrees, below 85.
+        sun_azimuth: Least and greatest direction of the sun in degrees clockwise from north, which
+            is up.
+        clear: Share of green light that must get through for a pixel to count as clear.
+        hide: Set ``mask_valid`` to False where it is not clear.
+        scale: Value of an image that stands for a reflectance of 1, for instance 10000.
+        bands: Bands of the image: a sensor or its name, or centre wavelengths in micrometres. By
+            default the ``wavelengths`` of the sample tell.
+        p: Probability that an image gets clouds.
+
+    Raises:
+        BadParameter: If a number is out of its range.
+        BadInput: When called, if wavelengths are unknown or not reflective.
+    """
+
+    needs_sample = True
+
+    def __init__(
+        self,
+        phase: Phase = 'water',
+        *,
+        coverage: Sequence[float] = (0.1, 0.5),
+        thickness: Sequence[float] = (2, 30),
+        height: Sequence[float] = (500, 3000),
+        size: float = 3000,
+        gsd: float = 10,
+        sun_zenith: Sequence[float] = (20, 65),
+        sun_azimuth: Sequence[float] = (0, 360),
+        clear: float = 0.8,
+        hide: bool = False,
+        scale: float = 1,
+        bands: Bands | None = None,
+        p: float = 1,
+    ) -> None:
+        super().__init__(p)
+        if phase not in PARTICLES:
+            raise BadParameter(f'phase is {phase!r}; it must be one of {", ".join(PARTICLES)}.')
+        for name, value in (('size', size), ('gsd', gsd), ('scale', scale)):
+            if not value > 0:
+                raise BadParameter(f'{name} is {value}; it must be above 0.')
+        check_fraction('clear', clear)
+        self.phase: Phase = phase
+        self.coverage = check_range('coverage', coverage, 0, 1)
+        self.thickness = check_range('thickness', thickness, 0)
+        self.height = check_range('height', height, 0)
+        self.size = size
+        self.gsd = gsd
+        self.sun_zenith = check_range('sun_zenith', sun_zenith, 0, 85)
+        self.sun_azimuth = check_range('sun_azimuth', sun_azimuth)
+        self.clear = clear
+        self.hide = hide
+        self.scale = scale
+        self.wavelengths = None if bands is None else centre_wavelengths(bands)
+
+    def transform(self, sample: Sample) -> Sample:
+        """Cover the images, and add to ``mask_cloud`` if there is one already."""
+        image = sample['image']
+        shape = image.shape[:-3] + image.shape[-2:]
+        before = sample.pop(
+            'mask_cloud', torch.zeros(shape, dtype=torch.int64, device=image.device)
+        )
+        sample = super().transform(sample)
+        added = sample.get('mask_cloud', torch.zeros_like(before))
+        sample['mask_cloud'] = torch.where(added == CLEAR, before, added)
+        return sample
+
+    def draw(self, count: int, images: Images) -> Drawn:
+        """Draw the weather and the sun."""
+        ranges = ('coverage', 'thickness', 'height', 'sun_zenith', 'sun_azimuth')
+        return {name: uniform(count, getattr(self, name)) for name in ranges}
+
+    def apply_transform(self, images: Images, drawn: Drawn) -> Images:
+        """Blend clouds in, above a ground that lies in their shadow."""
+        own = self.wavelengths
+        wavelengths = wavelengths_for('SimulateClouds', own, images.wavelengths, images.pixels)
+        _check_reflective(wavelengths)
+        wavelengths = wavelengths[..., None, None]
+        above, sunward = self._thickness(images.pixels, drawn)
+        ground = images.pixels / self.scale
+        beam = direct_share(wavelengths, drawn['sun_zenith'][:, None, None, None])
+        reflected, seen = cloud_layer(above, wavelengths, self.phase)
+        _, lit = cloud_layer(sunward, wavelengths, self.phase)
+        light = beam * lit + 1 - beam
+        # light that goes back and forth between ground and cloud adds up to a geometric series
+        pixels = reflected + seen * light * ground / (1 - reflected * ground.clamp(0, 1))
+
+        green = wavelengths.new_tensor(_GREEN)
+        classes = torch.zeros_like(above, dtype=torch.int64)
+        for field, value in ((sunward, SHADOW), (above, CLOUD)):
+            _, passed = cloud_layer(field, green, self.phase)
+            classes = torch.where(passed < self.clear, value, classes)
+        if images.valid is not None:
+            classes = torch.where(images.valid, classes, CLEAR)
+        return dataclasses.replace(
+            images,
+            pixels=pixels * self.scale,
+            valid=classes == CLEAR if self.hide else None,
+            masks={'mask_cloud': classes},
+        )
+
+    def _thickness(self, pixels: Tensor, drawn: Drawn) -> tuple[Tensor, Tensor]:
+        """Optical thickness above each pixel and on the way to the sun, (n, 1, h, w) each."""
+        count, _, height, width = pixels.shape
+        # twice the size, so that opposite rims of the image are not alike
+        noise = torch.randn(count, 2 * height, 2 * width, device=pixels.device)
+        angles = {name: drawn[name].float() for name in ('height', 'sun_zenith', 'sun_azimuth')}
+        shift = shadow_shift(**angles, gsd=self.gsd)
+        above, sunward = (
+            field[:, None, :height, :width]
+            for field in turbulent_fields(noise, self.size / self.gsd, *shift)
+        )
+        flat = above.flatten(1)
+        base = _quantile(flat, 1 - drawn['coverage'].float())[:, None, None, None]
+        span = (flat.amax(dim=1)[:, None, None, None] - base).clamp(min=1e-12)
+        thickest = drawn['thickness'].float()[:, None, None, None]
+        above, sunward = (
+            (thickest * ((field - base) / span).clamp(0, 1)).to(pixels)
+            for field in (above, sunward)
+        )
+        return above, sunward
+
+
+def _check_reflective(wavelengths: Tensor) -> None:
+    low, high = _REFLECTIVE
+    outside = wavelengths[(wavelengths <= low) | (wavelengths >= high)]
+    if len(outside):
+        raise BadInput(
+            f'SimulateClouds knows bands from {low} to {high} micrometres, but there is one at '
+            f'{outside[0].item():.4g}.',
+            'Leave thermal bands out; wavelengths are given in micrometres.',
+        )
+
+
+def _quantile(values: Tensor, share: Tensor) -> Tensor:
+    """A quantile of its own for each row of (n, m) values."""
+    ordered = values.sort(dim=1).values
+    index = (share * (values.shape[1] - 1)).round().long()
+    return ordered.gather(1, index[:, None])[:, 0]

@@ -101,7 +101,7 @@ def test_the_moved_field_is_the_field_moved():
 def test_coverage_is_kept(coverage):
     torch.manual_seed(0)
     transform = SimulateClouds(
-        coverage=(coverage, coverage), thickness=(1e4, 1e4), height=(0, 0), bands=BANDS
+        coverage=(coverage, coverage), thickness=(1e4, 1e4), height=(0, 0), bands=BANDS, p=1
     )
     image = ground(2, 6, 40, 50)
     result = transform({'image': image})
@@ -122,6 +122,7 @@ def test_shadows_darken_the_infrared_most():
         height=(1500, 1500),
         sun_zenith=(50, 50),
         bands=BANDS,
+        p=1,
     )
     image = torch.full((8, 6, 64, 64), 0.3)
     result = transform({'image': image})
@@ -136,9 +137,9 @@ def test_shadows_darken_the_infrared_most():
 def test_scale_and_values():
     image = ground(6, 32, 32)
     torch.manual_seed(3)
-    one = SimulateClouds(bands=BANDS)({'image': image})
+    one = SimulateClouds(bands=BANDS, p=1)({'image': image})
     torch.manual_seed(3)
-    ten_thousand = SimulateClouds(bands=BANDS, scale=10000)({'image': image * 10000})
+    ten_thousand = SimulateClouds(bands=BANDS, scale=10000, p=1)({'image': image * 10000})
     torch.testing.assert_close(ten_thousand['image'], one['image'] * 10000, rtol=1e-4, atol=0.01)
     assert torch.equal(one['mask_cloud'], ten_thousand['mask_cloud'])
     assert one['image'].min() >= 0
@@ -151,7 +152,7 @@ def test_invalid_pixels_stay_and_clouds_can_be_hidden():
     valid = torch.rand(3, 32, 32, generator=torch.Generator().manual_seed(1)) > 0.3
     image = torch.where(valid[:, None], image, torch.nan)
     sample = {'image': image, 'mask_valid': valid, 'wavelengths': WAVELENGTHS.expand(3, -1)}
-    result = SimulateClouds(hide=True)(sample)
+    result = SimulateClouds(hide=True, p=1)(sample)
     assert result['image'].isnan().any(dim=1).equal(~valid)
     assert (result['mask_cloud'][~valid] == CLEAR).all()
     assert torch.equal(result['mask_valid'], valid & (result['mask_cloud'] == CLEAR))
@@ -167,15 +168,15 @@ def test_every_sample_gets_the_mask_and_clouds_add_up():
     before = torch.zeros(16, 16, dtype=torch.int64)
     before[:4] = CLOUD
     torch.manual_seed(0)
-    alone = SimulateClouds(bands=BANDS)(sample)['mask_cloud']
+    alone = SimulateClouds(bands=BANDS, p=1)(sample)['mask_cloud']
     torch.manual_seed(0)
-    both = SimulateClouds(bands=BANDS)({**sample, 'mask_cloud': before})['mask_cloud']
+    both = SimulateClouds(bands=BANDS, p=1)({**sample, 'mask_cloud': before})['mask_cloud']
     assert torch.equal(both, torch.where(alone == CLEAR, before, alone))
 
 
 def test_dates_have_clouds_of_their_own():
     torch.manual_seed(0)
-    result = SimulateClouds(bands=BANDS)({'image': torch.full((2, 3, 6, 32, 32), 0.2)})
+    result = SimulateClouds(bands=BANDS, p=1)({'image': torch.full((2, 3, 6, 32, 32), 0.2)})
     assert result['mask_cloud'].shape == (2, 3, 32, 32)
     assert len({tuple(date.flatten().tolist()) for date in result['mask_cloud'].flatten(0, 1)}) == 6
 
@@ -183,7 +184,7 @@ def test_dates_have_clouds_of_their_own():
 def test_gradients_reach_the_image():
     torch.manual_seed(0)
     image = ground(6, 16, 16).requires_grad_()
-    SimulateClouds(bands=BANDS)({'image': image})['image'].sum().backward()
+    SimulateClouds(bands=BANDS, p=1)({'image': image})['image'].sum().backward()
     assert image.grad.isfinite().all()
     assert (image.grad > 0).all()
 
@@ -199,8 +200,8 @@ def test_what_clouds_cannot_be_made_of():
         with pytest.raises(BadParameter, match=message):
             SimulateClouds(**arguments)
     with pytest.raises(BadInput, match='wavelengths'):
-        SimulateClouds()({'image': ground(6, 8, 8)})
+        SimulateClouds(p=1)({'image': ground(6, 8, 8)})
     with pytest.raises(BadInput, match=r'10\.9'):
-        SimulateClouds(bands=[0.49, 10.9])({'image': ground(2, 8, 8)})
+        SimulateClouds(bands=[0.49, 10.9], p=1)({'image': ground(2, 8, 8)})
     with pytest.raises(BadInput, match='whole sample'):
-        SimulateClouds(bands=BANDS)(ground(6, 8, 8))
+        SimulateClouds(bands=BANDS, p=1)(ground(6, 8, 8))

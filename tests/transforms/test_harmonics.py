@@ -141,7 +141,8 @@ def test_coefficients_as_channels(planted):
     one = describe(sample)
     assert one['image'].shape == (12, 4, 5)
     assert one['image'].dtype == torch.float32
-    assert 'wavelengths' not in one
+    assert one['wavelengths'].shape == (12,)
+    assert one['wavelengths'].isnan().all()
     assert torch.equal(one['mask_valid'], valid.any(dim=0))
     expected = coefficients.reshape(12, 4, 5).float()
     expected[:, 0, 0] = 0

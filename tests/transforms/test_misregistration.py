@@ -80,7 +80,7 @@ def pair():
 
 def test_the_first_date_and_the_labels_stay(pair):
     torch.manual_seed(1)
-    result = Misregister(shift=1.5)(pair)
+    result = Misregister(shift=1.5, p=1)(pair)
     valid = result['mask_valid']
     assert result['mask'] is pair['mask']
     torch.testing.assert_close(result['image'][0], pair['image'][0], equal_nan=True, rtol=0, atol=0)
@@ -97,7 +97,7 @@ def test_the_first_date_and_the_labels_stay(pair):
 
 def test_masks_of_a_date_move_along(pair):
     torch.manual_seed(1)
-    result = Misregister(shift=6)(pair | {'image': pair['image'].nan_to_num()})
+    result = Misregister(shift=6, p=1)(pair | {'image': pair['image'].nan_to_num()})
     cloud, valid = result['mask_cloud'], result['mask_valid']
     assert torch.equal(cloud[0], pair['mask_cloud'][0])
     shift = (result['image'] - pair['image'])[1, 0][valid[1]][0].item()
@@ -124,7 +124,9 @@ def test_series_batches_and_chance(pair):
     torch.manual_seed(0)
     again = Misregister(shift=1, rotation=2, scale=0.02, resampling='bicubic', p=0.5)(sample)
     assert torch.equal(again['image'], result['image'])
-    assert torch.equal(Misregister(shift=0)(sample)['mask_valid'], torch.ones(4, 5, 16, 16).bool())
+    assert torch.equal(
+        Misregister(shift=0, p=1)(sample)['mask_valid'], torch.ones(4, 5, 16, 16).bool()
+    )
 
 
 def test_bands_move_against_the_first():
@@ -132,7 +134,7 @@ def test_bands_move_against_the_first():
     image = torch.stack((ramp(), ramp(), ramp()))
     valid = torch.ones(20, 24, dtype=torch.bool)
     valid[10, 10] = False
-    result = MisregisterBands(shift=0.8)({'image': image, 'mask_valid': valid})
+    result = MisregisterBands(shift=0.8, p=1)({'image': image, 'mask_valid': valid})
     assert torch.equal(result['image'][0], image[0])
     moved = (result['image'] - image)[:, result['mask_valid']]
     torch.testing.assert_close(moved, moved[:, :1].expand_as(moved))
@@ -145,15 +147,17 @@ def test_bands_move_against_the_first():
 def test_bands_of_all_dates_can_move_alike():
     torch.manual_seed(0)
     image = ramp().expand(2, 3, 3, -1, -1)
-    moved = MisregisterBands(shift=0.8, same_on_time=True)({'image': image})['image'] - image
+    moved = MisregisterBands(shift=0.8, same_on_time=True, p=1)({'image': image})['image'] - image
     centre = moved[..., 10, 12]
     torch.testing.assert_close(centre, centre[:, :1].expand_as(centre))
     assert (centre[0] != centre[1]).any()
-    own = (MisregisterBands(shift=0.8)({'image': image})['image'] - image)[..., 10, 12]
+    own = (MisregisterBands(shift=0.8, p=1)({'image': image})['image'] - image)[..., 10, 12]
     assert (own[:, 0, 1] != own[:, 1, 1]).all()
 
 
-@pytest.mark.parametrize('transform', [Misregister(shift=0.7), MisregisterBands(shift=0.7)])
+@pytest.mark.parametrize(
+    'transform', [Misregister(shift=0.7, p=1), MisregisterBands(shift=0.7, p=1)]
+)
 def test_gradients_reach_the_images(transform):
     image = torch.rand(2, 2, 6, 6, dtype=torch.float64, requires_grad=True)
 

@@ -10,7 +10,6 @@ emission: for reflective bands, 0.4 to 2.5 micrometres.
 
 import dataclasses
 import math
-from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import torch
@@ -248,18 +247,18 @@ class SimulateClouds(ImageTransform):
         self,
         phase: Phase = 'water',
         *,
-        coverage: Sequence[float] = (0.1, 0.5),
-        thickness: Sequence[float] = (2, 30),
-        height: Sequence[float] = (500, 3000),
+        coverage: tuple[float, float] = (0.1, 0.5),
+        thickness: tuple[float, float] = (2, 30),
+        height: tuple[float, float] = (500, 3000),
         size: float = 3000,
         gsd: float = 10,
-        sun_zenith: Sequence[float] = (20, 65),
-        sun_azimuth: Sequence[float] = (0, 360),
+        sun_zenith: tuple[float, float] = (20, 65),
+        sun_azimuth: tuple[float, float] = (0, 360),
         clear: float = 0.8,
         hide: bool = False,
         scale: float = 1,
         bands: Bands | None = None,
-        p: float = 1,
+        p: float = 0.5,
     ) -> None:
         super().__init__(p)
         if phase not in PARTICLES:

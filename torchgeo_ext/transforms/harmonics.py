@@ -198,8 +198,8 @@ class HarmonicCoefficients(_HarmonicTransform):
 
     Channels are the constant of every band, the trend per year of every band if there is one, then
     the cosine and the sine of 1, 2, ... cycles per year of every band: p = 1 + trend +
-    2 * harmonics. See :func:`fit_harmonics`. ``mask_valid`` becomes (h, w), ``wavelengths`` are
-    removed because they no longer fit. Dates are read from ``seconds`` or else ``doy``.
+    2 * harmonics. See :func:`fit_harmonics`. ``mask_valid`` becomes (h, w),
+    ``wavelengths`` become NaN. Dates are read from ``seconds`` or else ``doy``.
 
     Example:
         >>> describe = HarmonicCoefficients(harmonics=1)
@@ -223,5 +223,7 @@ class HarmonicCoefficients(_HarmonicTransform):
         fit = self.fit(images, valid, read_days(sample))
         write_valid(sample, fit.observations > 0)
         sample['image'] = like_sample(sample, fit.coefficients.flatten(-4, -3).to(images.dtype))
-        sample.pop('wavelengths', None)
+        if (wavelengths := sample.get('wavelengths')) is not None:
+            shape = (*wavelengths.shape[:-1], sample['image'].shape[-3])
+            sample['wavelengths'] = wavelengths.new_full(shape, math.nan)
         return sample

@@ -123,7 +123,7 @@ class Misregister(SampleTransform):
         rotation: float = 0.0,
         scale: float = 0.0,
         resampling: Resampling = 'bilinear',
-        p: float = 1.0,
+        p: float = 0.5,
     ) -> None:
         super().__init__()
         for name, value in (('shift', shift), ('rotation', rotation)):
@@ -195,7 +195,7 @@ class MisregisterBands(ImageTransform):
         self,
         shift: float = 0.3,
         resampling: Resampling = 'bilinear',
-        p: float = 1.0,
+        p: float = 0.5,
         same_on_time: bool = False,
     ) -> None:
         super().__init__(p, same_on_time)

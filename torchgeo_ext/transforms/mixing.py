@@ -4,7 +4,6 @@ What is exchanged between samples is everything there is at a pixel - image, lab
 that it still fits together.
 """
 
-from collections.abc import Sequence
 from typing import Literal, get_args
 
 import torch
@@ -154,7 +153,7 @@ class CutMix(_BatchMix):
         BadInput: When called, if there is no batch or no mask.
     """
 
-    def __init__(self, area: Sequence[float] = (0.1, 0.5), p: float = 0.5) -> None:
+    def __init__(self, area: tuple[float, float] = (0.1, 0.5), p: float = 0.5) -> None:
         super().__init__(p)
         self.area = check_range('area', area, 0, 1)
 
@@ -232,7 +231,10 @@ class SeasonalMix(SampleTransform):
     """
 
     def __init__(
-        self, mode: SeasonalMode = 'exchange', share: Sequence[float] = (0.1, 0.5), p: float = 0.5
+        self,
+        mode: SeasonalMode = 'exchange',
+        share: tuple[float, float] = (0.1, 0.5),
+        p: float = 0.5,
     ) -> None:
         super().__init__()
         modes = get_args(SeasonalMode.__value__)

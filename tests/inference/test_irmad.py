@@ -316,7 +316,9 @@ def test_remembered_pixels_are_the_same(rasters):
 def test_numbers_of_bands_must_agree(rasters):
     _, before, after = rasters
     with pytest.raises(BadInput, match='before has 2 bands, but after has 1') as caught:
-        PixelPairs(before, RasterSource(after.path, bands=(1,)), before.open().grid)
+        PixelPairs(
+            before, RasterSource(after.path, bands=(1,), argument='after'), before.open().grid
+        )
     assert 'before_bands' in caught.value.hint
 
 

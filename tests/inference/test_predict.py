@@ -10,12 +10,12 @@ import pytest
 import rasterio
 import torch
 from affine import Affine
-from disks import small_disk
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
 from rasterio.windows import Window
 from torch import nn
 
+from tests.inference.disks import small_disk
 from tests.rasters import gradient, write_raster
 from torchgeo_ext.errors import BadInput, BadParameter, Canceled, NoSpace, OutOfMemory
 from torchgeo_ext.inference import (

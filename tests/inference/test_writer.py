@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
-from disks import small_disk
 from rasterio.crs import CRS
 from rasterio.enums import Resampling
 from rasterio.windows import Window
 
+from tests.inference.disks import small_disk
 from torchgeo_ext.errors import BadParameter, NoSpace
 from torchgeo_ext.inference import writer as module
 from torchgeo_ext.inference.grid import Grid

@@ -186,8 +186,10 @@ def check_bands(before: WindowReader, after: WindowReader) -> None:
     bands = len(before.bands), len(after.bands)
     if bands[0] != bands[1]:
         raise BadInput(
-            f'before has {bands[0]} bands, but after has {bands[1]}.',
-            'Name those that belong together with before_bands and after_bands.',
+            f'{before.source.argument} has {bands[0]} bands, but {after.source.argument} has '
+            f'{bands[1]}.',
+            f'Name those that belong together with {before.source.argument}_bands and '
+            f'{after.source.argument}_bands.',
         )
 
 
@@ -216,9 +218,11 @@ def check_moments(moments: Moments, names: Sequence[str]) -> None:
         )
     constant = [name for name, v in zip(names, moments.variance, strict=True) if v == 0]
     if constant:
+        # names end with the argument the raster came from
+        arguments = dict.fromkeys(f'{name.split(" of ")[-1]}_bands' for name in names)
         raise BadInput(
             f'There is only one value in {", ".join(constant)}.',
-            'Leave such bands out with before_bands and after_bands.',
+            f'Leave such bands out with {" and ".join(arguments)}.',
         )
 
 

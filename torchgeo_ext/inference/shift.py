@@ -61,6 +61,60 @@ class Shift(NamedTuple):
     windows: int
 
 
+class WindowShift(NamedTuple):
+    """How far ``after`` lies off ``before`` in one window.
+
+    Args:
+        column: Middle of the window, in pixels of the grid ...
+        row: ... from its upper left corner.
+        x: Columns to the right.
+        y: Rows down.
+    """
+
+    column: float
+    row: float
+    x: float
+    y: float
+
+
+def measure_shifts(
+    before: RasterSource,
+    after: RasterSource,
+    grid: Grid,
+    *,
+    along: int = _ALONG,
+    progress: Progress = silent,
+) -> tuple[list[WindowShift], int]:
+    """Measure the offset of two dates in windows spread over their common grid.
+
+    Args:
+        before: The earlier date.
+        after: The later date; compared band by band.
+        grid: Where to look, and whose pixels offsets are given in.
+        along: Windows of 256 pixels along each axis at most.
+        progress: Told about every window.
+
+    Returns:
+        The windows with a clear peak, and how many were looked at.
+
+    Raises:
+        BadInput: If a date cannot be read, or their numbers of bands differ.
+    """
+    windows = _windows(grid, along)
+    found: list[WindowShift] = []
+    with before.open(grid) as first, after.open(grid) as second:
+        check_bands(first, second)
+        for index, window in enumerate(windows):
+            progress(index / len(windows), 'Comparing the positions of the dates')
+            pair = _read_pair(first, second, window)
+            if pair is not None:
+                x, y, clarity = phase_shift(*pair)
+                if clarity >= _CLEAR:
+                    column = window.col_off + window.width / 2
+                    found.append(WindowShift(column, window.row_off + window.height / 2, x, y))
+    return found, len(windows)
+
+
 def estimate_shift(
     before: RasterSource, after: RasterSource, grid: Grid, progress: Progress = silent
 ) -> Shift | None:
@@ -79,21 +133,11 @@ def estimate_shift(
     Raises:
         BadInput: If a date cannot be read, or their numbers of bands differ.
     """
-    windows = _windows(grid)
-    found: list[tuple[float, float]] = []
-    with before.open(grid) as first, after.open(grid) as second:
-        check_bands(first, second)
-        for index, window in enumerate(windows):
-            progress(index / len(windows), 'Comparing the positions of the dates')
-            pair = _read_pair(first, second, window)
-            if pair is not None:
-                x, y, clarity = phase_shift(*pair)
-                if clarity >= _CLEAR:
-                    found.append((x, y))
+    found, windows = measure_shifts(before, after, grid, progress=progress)
     # one clear peak among many windows may be chance
-    if len(found) < max(1, len(windows) / 4):
+    if len(found) < max(1, windows / 4):
         return None
-    offsets = np.array(found)
+    offsets = np.array(found)[:, 2:]
     x, y = np.median(offsets, 0)
     # 1.48 medians of absolute deviations are one standard deviation of normal errors
     spread = 1.48 * np.median(np.hypot(offsets[:, 0] - x, offsets[:, 1] - y))
@@ -152,20 +196,20 @@ def _signed(position: float, length: int) -> float:
     return float((position + length / 2) % length - length / 2)
 
 
-def _windows(grid: Grid) -> list[Window]:
+def _windows(grid: Grid, along: int) -> list[Window]:
     """Spread windows evenly over the grid."""
     height, width = (min(_SIDE, length) for length in grid.shape)
     if min(height, width) < _SMALLEST:
         return []
     return [
         Window(column, row, width, height)
-        for row in _starts(grid.height, height)
-        for column in _starts(grid.width, width)
+        for row in _starts(grid.height, height, along)
+        for column in _starts(grid.width, width, along)
     ]
 
 
-def _starts(length: int, side: int) -> list[int]:
-    count = min(_ALONG, math.ceil(length / side))
+def _starts(length: int, side: int, along: int) -> list[int]:
+    count = min(along, math.ceil(length / side))
     return np.linspace(0, length - side, count).astype(int).tolist()
 
 

@@ -1,20 +1,24 @@
 """What a user can do: one file per operation."""
 
+from torchgeo_ext.operations.coregister import coregister
 from torchgeo_ext.operations.create_bundle import create_bundle
 from torchgeo_ext.operations.describe_model import describe_model
 from torchgeo_ext.operations.detect_change import detect_change
 from torchgeo_ext.operations.engine_status import engine_status
 from torchgeo_ext.operations.list_models import list_models
+from torchgeo_ext.operations.match_radiometry import match_radiometry
 from torchgeo_ext.operations.segment_image import segment_image
 from torchgeo_ext.operations.train_change import train_change
 from torchgeo_ext.operations.train_segmentation import train_segmentation
 
 __all__ = (
+    'coregister',
     'create_bundle',
     'describe_model',
     'detect_change',
     'engine_status',
     'list_models',
+    'match_radiometry',
     'segment_image',
     'train_change',
     'train_segmentation',

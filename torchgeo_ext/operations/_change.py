@@ -74,16 +74,17 @@ def common_grid(before: Image, after: Image, extent: Any) -> 'Grid':
         other = Grid.of(dataset, after.argument)
     if not grid.overlaps(other):
         raise BadInput(
-            f'after: {after.path} covers {_corners(other)}, but the part of before that is wanted '
-            f'covers {_corners(grid)}.',
+            f'{after.argument}: {after.path} covers {_corners(other)}, but the part of '
+            f'{before.argument} that is wanted covers {_corners(grid)}.',
             'Choose an extent where both images are, or leave it out.',
         )
     common = grid.crop(other.bounds, other.crs, after.argument)
     log.info(
-        'The dates share %d x %d pixels, %.0f %% of those of before',
+        'The dates share %d x %d pixels, %.0f %% of those of %s',
         common.width,
         common.height,
         100 * common.width * common.height / (grid.width * grid.height),
+        before.argument,
     )
     return common
 

@@ -24,7 +24,7 @@ def weight(key, shape, gain=1.0):
         return 0.1 * normal
     if len(shape) <= 1:
         return 1 + 0.1 * normal if key.endswith('weight') else 0.1 * normal
-    return gain * normal / np.sqrt(np.prod(shape[1:]))
+    return normal * np.float32(gain / np.sqrt(np.prod(shape[1:])))
 
 
 @torch.no_grad()
@@ -60,6 +60,13 @@ class Reference:
             else torch.from_numpy(np.asarray(weight(key, tuple(shape), gain), np.float32))
             for key, shape in self.facts['state_dict'].items()
         }
+
+    def build(self, builder, **arguments):
+        """Build a model with these weights, without the time and memory of random ones."""
+        with torch.device('meta'):
+            model = builder(**arguments)
+        model.load_state_dict(self.state(), assign=True)
+        return model.eval()
 
     def check_names(self, model):
         found = {key: list(value.shape) for key, value in model.state_dict().items()}

@@ -10,6 +10,13 @@ from torchgeo_ext.models.bit import BIT, bit
 from torchgeo_ext.models.cfnet import CFNet, CFNet_Weights, cfnet
 from torchgeo_ext.models.changeagent import ChangeAgent, ChangeAgent_Weights, changeagent
 from torchgeo_ext.models.changeformer import ChangeFormer, changeformer
+from torchgeo_ext.models.changestar import (
+    ChangeStar1x256,
+    ChangeStar1x256_ViTB_Weights,
+    ChangeStar1x256_ViTL_Weights,
+    changestar1x256_vitb,
+    changestar1x256_vitl,
+)
 from torchgeo_ext.models.mapformer import MapFormer, mapformer
 from torchgeo_ext.models.tinycd import TinyCD, TinyCD_Weights, tinycd
 
@@ -20,6 +27,9 @@ __all__ = (
     'ChangeAgent',
     'ChangeAgent_Weights',
     'ChangeFormer',
+    'ChangeStar1x256',
+    'ChangeStar1x256_ViTB_Weights',
+    'ChangeStar1x256_ViTL_Weights',
     'MapFormer',
     'TinyCD',
     'TinyCD_Weights',
@@ -27,6 +37,8 @@ __all__ = (
     'cfnet',
     'changeagent',
     'changeformer',
+    'changestar1x256_vitb',
+    'changestar1x256_vitl',
     'mapformer',
     'tinycd',
 )

@@ -221,3 +221,37 @@ def test_names_that_occur_twice_decide_nothing(tmp_path, caplog):
 def test_not_a_raster(tmp_path):
     with pytest.raises(BadInput, match=r'image: .*nothing.tif does not exist'):
         match_bands(SENTINEL2, tmp_path / 'nothing.tif')
+
+
+def test_sentinel2_without_names_but_with_a_product(tmp_path):
+    product = tmp_path / 'S2A_MSIL1C_20150704T101006_N0204_R022_T33UUP_20150704T101337'
+    product.mkdir()
+    assert match_bands(SENTINEL2, raster(product, 13)) == (2, 3, 4, 8)
+    assert match_bands((Band('nir08'), Band('swir22')), raster(product, 13)) == (9, 13)
+
+
+def test_common_names_of_a_file_stand_for_the_bands_of_a_sensor(tmp_path, caplog):
+    path = raster(tmp_path, 4, ['nir', 'red', 'green', 'blue'])
+    with caplog.at_level(logging.INFO):
+        assert match_bands(SENTINEL2, path) == (4, 3, 2, 1)
+    assert 'by what they show' in caplog.text
+
+
+def test_common_names_of_a_model_stand_for_the_bands_of_a_sensor(tmp_path):
+    path = raster(tmp_path, 5, ['B02', 'B03', 'B04', 'B05', 'B08'])
+    assert match_bands((Band('N'), Band('red'), Band('red edge 1')), path) == (5, 3, 4)
+
+
+def test_bands_of_another_sensor_with_the_same_names_are_not_taken(tmp_path):
+    landsat = raster(tmp_path, 6, ['SR_B2', 'SR_B3', 'SR_B4', 'SR_B5', 'SR_B6', 'B8'])
+    wanted = (*SENTINEL2[:3], Band('B8A', 0.865, 0.020))
+    assert match_bands(wanted, landsat) == (1, 2, 3, 4)
+    numbered = tag(raster(tmp_path, 2, ['B4', 'B8']), {'wavelength': '655'}, {'wavelength': '590'})
+    with pytest.raises(BadInput, match=r'B08 \(833 nm\); the image has 1 B4 \(655 nm\), 2 B8'):
+        match_bands(SENTINEL2[2:], numbered)
+
+
+def test_one_infrared_band_cannot_stand_for_two(tmp_path):
+    path = raster(tmp_path, 3, ['red', 'nir', 'other'])
+    with pytest.raises(BadInput):
+        match_bands((Band('B08', 0.833), Band('B8A', 0.865)), path)

@@ -4,59 +4,19 @@ import logging
 import os
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import replace
 
 from torchgeo_ext.bundles._card import Band
 from torchgeo_ext.errors import BadInput, BadParameter
+from torchgeo_ext.sensors import RasterBand, SensorBand, identify_bands, read_bands
+from torchgeo_ext.sensors._find import HALF_WIDTH, ROLES, plain, plain_start
+
+__all__ = ('RasterBand', 'match_bands', 'raster_bands')
 
 log = logging.getLogger(__name__)
 
-#: Half of the width of a usual multispectral band, in micrometres; for bands of unknown width.
-_HALF_WIDTH = 0.02
-
-#: Short names that are in common use, spelled as :func:`_plain` does.
-_SAME = {'r': 'red', 'g': 'green', 'b': 'blue', 'n': 'nir', 'nearinfrared': 'nir'}
-
 #: What bands without a name are called; says nothing of what they show.
 _PLACEHOLDER = re.compile(r'band \d+')
-
-_MICROMETRES = {
-    'um': 1.0,
-    'µm': 1.0,
-    'μm': 1.0,
-    'micrometer': 1.0,
-    'micrometers': 1.0,
-    'micrometre': 1.0,
-    'micrometres': 1.0,
-    'micron': 1.0,
-    'microns': 1.0,
-    'nm': 1e-3,
-    'nanometer': 1e-3,
-    'nanometers': 1e-3,
-    'nanometre': 1e-3,
-    'nanometres': 1e-3,
-}
-
-
-@dataclass(frozen=True)
-class RasterBand:
-    """What a raster says of one of its bands.
-
-    Args:
-        index: Number from 1.
-        name: Its description, or what its colour interpretation says; may be empty.
-        wavelength: Centre in micrometres, if known.
-        nodata: Stored value of missing pixels, if any.
-        alpha: Whether it is marked as transparency. GDAL marks the fourth of four 8-bit bands so
-            unless told otherwise, whatever it holds.
-    """
-
-    index: int
-    name: str
-    wavelength: float | None = None
-    nodata: float | None = None
-    alpha: bool = False
 
 
 def match_bands(
@@ -68,8 +28,10 @@ def match_bands(
 ) -> tuple[int, ...]:
     """Choose the bands of a raster for a model.
 
-    In this order: the explicit list; equal names; centre wavelengths within half the width of
-    the band; all bands in their order when there are as many and their names say nothing else.
+    In this order: the explicit list; equal names, unless wavelengths contradict them; centre
+    wavelengths within half the width of the band; what bands show (aliases, and common names such
+    as ``red``); all bands in their order when there are as many and their names say nothing else.
+    What the raster itself does not say of its bands is taken from its sensor, if that is known.
 
     Args:
         bands: What the model wants.
@@ -85,11 +47,16 @@ def match_bands(
         BadParameter: If the explicit list does not fit.
         BadInput: If the bands cannot be told from each other.
     """
-    found = raster_bands(raster_path, argument)
     if explicit:
+        found = raster_bands(raster_path, argument)
         return _check_explicit(bands, found, explicit, argument, bands_argument)
-    for way, match in (('name', _by_name), ('wavelength', _by_wavelength)):
-        chosen = match(bands, found)
+    found, known = _identified(raster_path, argument)
+    ways = (
+        ('name', _by_name(bands, found)),
+        ('wavelength', _by_wavelength(bands, found)),
+        ('what they show', _by_role(bands, found, known)),
+    )
+    for way, chosen in ways:
         if chosen:
             log.info('%s: bands %s chosen by %s', argument, _numbers(chosen), way)
             return chosen
@@ -120,51 +87,25 @@ def raster_bands(
     Raises:
         BadInput: If it cannot be opened.
     """
-    from rasterio.enums import ColorInterp
-
     from torchgeo_ext.inference.reader import open_raster
 
     with open_raster(str(raster_path), argument) as dataset:
-        shared = {key.lower(): value for key, value in dataset.tags().items()}
-        return tuple(
-            RasterBand(
-                index=index,
-                name=dataset.descriptions[index - 1] or _color_name(color),
-                wavelength=_wavelength(dataset, index, shared),
-                nodata=dataset.nodatavals[index - 1],
-                alpha=color == ColorInterp.alpha,
-            )
-            for index, color in enumerate(dataset.colorinterp, start=1)
-        )
+        return read_bands(dataset)
 
 
-def _color_name(color: Any) -> str:
-    """Name of a band by its colour; grey, palette and the like say nothing."""
-    return color.name if color.name in ('red', 'green', 'blue', 'nir') else ''
+def _identified(
+    raster_path: str | os.PathLike[str], argument: str
+) -> tuple[tuple[RasterBand, ...], tuple[SensorBand | None, ...]]:
+    """Read the bands, and what the sensor says of them; wavelengths are filled in from there."""
+    from torchgeo_ext.inference.reader import open_raster
 
-
-def _wavelength(dataset: Any, index: int, shared: dict[str, str]) -> float | None:
-    """Read the centre wavelength in micrometres, as GDAL's drivers and EnMAP-Box write it."""
-    imagery = dataset.tags(index, ns='IMAGERY')
-    if value := _number(imagery.get('CENTRAL_WAVELENGTH_UM')):
-        return value
-    tags = {key.lower(): value for key, value in dataset.tags(index).items()}
-    value = _number(tags.get('wavelength')) or _number(tags.get('center_wavelength'))
-    if value is None:
-        return None
-    units = [tags, shared]
-    keys = ('wavelength_units', 'wavelength_unit')
-    unit = next((u[key] for u in units for key in keys if key in u), '')
-    # without a unit: no sensor has micrometres beyond 100, none has nanometres below
-    return value * _MICROMETRES.get(unit.strip().lower(), 1e-3 if value > 100 else 1.0)
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        value = float(text or '')
-    except ValueError:
-        return None
-    return value if value > 0 else None
+    with open_raster(str(raster_path), argument) as dataset:
+        found, known = read_bands(dataset), identify_bands(dataset)
+    filled = (
+        replace(band, wavelength=band.wavelength or (own and own.wavelength))
+        for band, own in zip(found, known, strict=True)
+    )
+    return tuple(filled), known
 
 
 def _check_explicit(
@@ -190,36 +131,39 @@ def _check_explicit(
 
 
 def _by_name(bands: Sequence[Band], found: Sequence[RasterBand]) -> tuple[int, ...] | None:
-    for spelled in (_plain, _plain_start):
+    for spelled in (plain, plain_start):
         index = _unique([(spelled(band.name), band.index) for band in found])
         names = _names(bands)
         if len(set(names)) == len(bands) and all(name in index for name in names):
-            return tuple(index[name] for name in names)
+            chosen = tuple(index[name] for name in names)
+            # bands of another sensor can have the same names
+            return chosen if _agree(bands, found, chosen) else None
     return None
+
+
+def _agree(bands: Sequence[Band], found: Sequence[RasterBand], chosen: Sequence[int]) -> bool:
+    """Whether no band is far from the wavelength of the one chosen for it."""
+    centres = {band.index: band.wavelength for band in found}
+    return all(
+        band.center_wavelength is None
+        or (centre := centres[index]) is None
+        or abs(band.center_wavelength - centre) <= _reach(band)
+        for band, index in zip(bands, chosen, strict=True)
+    )
+
+
+def _reach(band: Band) -> float:
+    return max(HALF_WIDTH, (band.full_width_half_max or 0.0) / 2)
 
 
 def _names(bands: Sequence[Band]) -> list[str]:
     """Comparable names of a model's bands, without those that were never named."""
-    return [_plain(band.name) for band in bands if not _PLACEHOLDER.fullmatch(band.name)]
+    return [plain(band.name) for band in bands if not _PLACEHOLDER.fullmatch(band.name)]
 
 
 def _unique(pairs: Sequence[tuple[str, int]]) -> dict[str, int]:
     names = [name for name, _ in pairs]
     return {name: index for name, index in pairs if name and names.count(name) == 1}
-
-
-def _plain(name: str) -> str:
-    """Spell a band's name so that B02, b2 and ``Band_2`` ... of one sensor are equal."""
-    word = re.sub(r'[\W_]+', '', name.casefold())
-    word = re.sub(r'^band(?=\d)', 'b', word)
-    # zeros that only fill up: B02, but not B10 or 2020
-    word = re.sub(r'(?<![\d])0+(?=\d)', '', word)
-    return _SAME.get(word, word)
-
-
-def _plain_start(name: str) -> str:
-    """The name before an explanation: ``B4, central wavelength 665 nm`` or ``B4 (red)``."""
-    return _plain(re.split(r'[,:;(]', name, maxsplit=1)[0])
 
 
 def _by_wavelength(bands: Sequence[Band], found: Sequence[RasterBand]) -> tuple[int, ...] | None:
@@ -230,7 +174,7 @@ def _by_wavelength(bands: Sequence[Band], found: Sequence[RasterBand]) -> tuple[
             return None
         centre = band.center_wavelength
         wavelength, index = min(known, key=lambda entry: abs(entry[0] - centre))
-        half_width = band.full_width_half_max / 2 if band.full_width_half_max else _HALF_WIDTH
+        half_width = band.full_width_half_max / 2 if band.full_width_half_max else HALF_WIDTH
         if abs(wavelength - centre) > half_width:
             return None
         chosen.append(index)
@@ -238,11 +182,37 @@ def _by_wavelength(bands: Sequence[Band], found: Sequence[RasterBand]) -> tuple[
     return tuple(chosen) if len(set(chosen)) == len(chosen) else None
 
 
+def _by_role(
+    bands: Sequence[Band], found: Sequence[RasterBand], known: Sequence[SensorBand | None]
+) -> tuple[int, ...] | None:
+    chosen: list[int] = []
+    for band in bands:
+        pairs = zip(found, known, strict=True)
+        fitting = [shown.index for shown, own in pairs if _shows(shown, own, band)]
+        if len(fitting) != 1:
+            return None
+        chosen += fitting
+    return tuple(chosen) if len(set(chosen)) == len(chosen) else None
+
+
+def _shows(shown: RasterBand, own: SensorBand | None, band: Band) -> bool:
+    """Whether a band of the raster shows what a band of the model does."""
+    words = {plain(shown.name)}
+    if own is not None:
+        words.update(plain(word) for word in (own.name, *own.aliases, own.role or ''))
+    if set(_names([band])) & words:
+        return _agree([band], [shown], [shown.index])
+    if band.center_wavelength is None or shown.wavelength is not None:
+        return False
+    ranges = (limits for role, limits in ROLES.items() if plain(role) in words)
+    return any(low <= band.center_wavelength <= high for low, high in ranges)
+
+
 def _contradicts(bands: Sequence[Band], found: Sequence[RasterBand]) -> bool:
     """Whether the raster does name bands, or wavelengths, but not all that the model wants."""
     if any(band.wavelength for band in found) and all(band.center_wavelength for band in bands):
         return True
-    spellings: tuple[Callable[[str], str], ...] = (_plain, _plain_start)
+    spellings: tuple[Callable[[str], str], ...] = (plain, plain_start)
     names = {spelled(band.name) for band in found for spelled in spellings}
     return not names.isdisjoint(_names(bands))
 

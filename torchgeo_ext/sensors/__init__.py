@@ -1,9 +1,22 @@
 """Sensors: which bands they have, at which wavelengths, and what the stored numbers mean.
 
-One small YAML file per instrument, read when it is first asked for. Needs neither torch nor numpy.
+One small YAML file per instrument, read when it is first asked for. Importing this room needs
+neither torch nor numpy; only looking at files needs rasterio.
 """
 
+from torchgeo_ext.sensors._detect import detect_sensor, identify_bands
 from torchgeo_ext.sensors._find import find_bands
+from torchgeo_ext.sensors._raster import RasterBand, read_bands
 from torchgeo_ext.sensors._sensor import Quantity, Sensor, SensorBand, sensor
 
-__all__ = ('Quantity', 'Sensor', 'SensorBand', 'find_bands', 'sensor')
+__all__ = (
+    'Quantity',
+    'RasterBand',
+    'Sensor',
+    'SensorBand',
+    'detect_sensor',
+    'find_bands',
+    'identify_bands',
+    'read_bands',
+    'sensor',
+)

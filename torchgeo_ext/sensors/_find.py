@@ -9,28 +9,29 @@ from torchgeo_ext.sensors._sensor import Sensor, SensorBand
 #: Half of the width of a usual multispectral band, in micrometres; for bands of unknown width.
 HALF_WIDTH = 0.02
 
-#: Wavelengths in micrometres that the common names stand for (all but ``pan``): STAC's
-#: electro-optical extension 2.0, https://github.com/stac-extensions/eo#common-band-names
+#: Wavelengths in micrometres that the common names stand for (all but ``pan``): the spyndex band
+#: catalogue, https://github.com/awesome-spectral-indices/spyndex; rededge and cirrus as in STAC's
+#: electro-optical extension, https://github.com/stac-extensions/eo#common-band-names
 ROLES: dict[str, tuple[float, float]] = {
-    'coastal': (0.4, 0.45),
+    'coastal': (0.4, 0.455),
     'blue': (0.45, 0.53),
     'green': (0.51, 0.6),
     'green05': (0.51, 0.55),
     'yellow': (0.585, 0.625),
     'red': (0.62, 0.69),
     'rededge': (0.69, 0.79),
-    'rededge071': (0.69, 0.73),
-    'rededge075': (0.73, 0.76),
-    'rededge078': (0.76, 0.79),
+    'rededge071': (0.695, 0.715),
+    'rededge075': (0.73, 0.75),
+    'rededge078': (0.765, 0.795),
     'nir': (0.76, 0.9),
-    'nir08': (0.8, 0.9),
-    'nir09': (0.9, 1.0),
+    'nir08': (0.85, 0.88),
+    'nir09': (0.93, 0.96),
     'cirrus': (1.35, 1.4),
     'swir16': (1.55, 1.75),
     'swir22': (2.08, 2.35),
     'lwir': (10.4, 12.5),
-    'lwir11': (10.5, 11.5),
-    'lwir12': (11.5, 12.5),
+    'lwir11': (10.6, 11.19),
+    'lwir12': (11.5, 12.51),
 }
 
 #: Short names that are in common use, spelled as :func:`plain` does.
@@ -44,6 +45,11 @@ def plain(name: str) -> str:
     # zeros that only fill up: B02, but not B10 or 2020
     word = re.sub(r'(?<![\d])0+(?=\d)', '', word)
     return _SAME.get(word, word)
+
+
+def plain_start(name: str) -> str:
+    """The name before an explanation: ``B4, central wavelength 665 nm`` or ``B4 (red)``."""
+    return plain(re.split(r'[,:;(]', name, maxsplit=1)[0])
 
 
 def find_bands(

@@ -5,29 +5,29 @@ as a whole, named like the file, with the wavelengths of the first platform), as
 for each of its products. Keys of a file:
 
 title, source
-    Text. Sources of a product or platform are added to those of the file.
+    Text.
+ordered
+    Whether a file with as many bands has them in the order given here.
 bands
     Name -> ``aliases``, ``role``, ``gsd`` (metres), ``nm`` (centre and width in nanometres),
     ``planck``.
 platforms (optional)
-    Name -> ``title``, ``code`` (how file names spell it), and what differs for its bands.
+    Name -> ``title``, ``code`` (regular expression: how file names spell it) and ``bands`` (what
+    differs from ``bands`` above).
 products (optional)
     Name -> ``title``, ``quantity``, ``scale``, ``offset``, ``nodata``, ``valid_range``, ``bands``
-    (their names, if not all) and ``file_names``. A file name pattern with ``{code}`` is of a
-    platform, one without is of the family.
-file_names, nodata, valid_range (optional)
+    (their names, if not all) and ``file_names`` (regular expressions; those with ``{code}`` are of
+    the platforms, the others of the family).
+file_names, nodata (optional)
     The same for digital numbers.
 """
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from torchgeo_ext.sensors._sensor import Sensor, SensorBand
-
-#: The product whose numbers no published factor turns into anything.
-_DIGITAL_NUMBERS: Mapping[str, Any] = {'quantity': 'digital_number'}
 
 
 @functools.cache
@@ -49,15 +49,14 @@ def read_sensors(path: Path) -> Iterator[Sensor]:
     entry = yaml.load(path.read_text(encoding='utf-8'), Loader=loader)  # noqa: S506  # both are safe
     platforms = entry.get('platforms', {})
     first: Mapping[str, Any] = next(iter(platforms.values()), {})
-    family = {**first, 'title': entry['title'], 'code': ''}
-    unspecific = {**_DIGITAL_NUMBERS, **{key: entry[key] for key in _SHARED if key in entry}}
+    family = {'title': entry['title'], 'bands': first.get('bands', {}), 'code': None}
+    numbers = {'quantity': 'digital_number'}
+    numbers.update((key, entry[key]) for key in ('file_names', 'nodata') if key in entry)
     for name, platform in {path.stem: family, **platforms}.items():
-        yield _sensor(name, entry, platform, unspecific)
+        described = {'family': path.stem, **entry}
+        yield _sensor(name, described, platform, numbers)
         for suffix, product in entry.get('products', {}).items():
-            yield _sensor(f'{name}_{suffix}', entry, platform, product)
-
-
-_SHARED = ('file_names', 'nodata', 'valid_range')
+            yield _sensor(f'{name}_{suffix}', described, platform, product)
 
 
 def _sensor(
@@ -65,19 +64,20 @@ def _sensor(
 ) -> Sensor:
     changed = platform.get('bands', {})
     chosen = product.get('bands', entry['bands'])
-    sources = [part['source'] for part in (entry, platform, product) if 'source' in part]
-    low_high = product.get('valid_range')
+    limits = product.get('valid_range')
     return Sensor(
         name=name,
-        title=' '.join([platform['title'], *([product['title']] if 'title' in product else [])]),
+        title=' '.join(filter(None, (platform['title'], product.get('title')))),
         quantity=product['quantity'],
         bands=tuple(_band(b, {**entry['bands'][b], **changed.get(b, {})}) for b in chosen),
         scale=float(product.get('scale', 1.0)),
         offset=float(product.get('offset', 0.0)),
         nodata=product.get('nodata'),
-        valid_range=(low_high[0], low_high[1]) if low_high else None,
-        source=' '.join(dict.fromkeys(sources)),
-        file_names=tuple(_file_names(product.get('file_names', ()), platform['code'])),
+        valid_range=(limits[0], limits[1]) if limits else None,
+        source=entry['source'],
+        family=entry['family'],
+        ordered=entry.get('ordered', False),
+        file_names=tuple(_file_names(product.get('file_names', ()), platform.get('code', ''))),
     )
 
 
@@ -95,8 +95,8 @@ def _band(name: str, entry: Mapping[str, Any]) -> SensorBand:
     )
 
 
-def _file_names(patterns: tuple[str, ...], code: str) -> Iterator[str]:
-    """Keep the patterns of a platform if there is a code, else those of the family."""
+def _file_names(patterns: Sequence[str], code: str | None) -> Iterator[str]:
+    """Keep those of a platform, or those of the family, whose code is None."""
     for pattern in patterns:
-        if ('{code}' in pattern) == bool(code):
-            yield pattern.replace('{code}', code)
+        if ('{code}' in pattern) == (code is not None):
+            yield pattern.replace('{code}', code or '')

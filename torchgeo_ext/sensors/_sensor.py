@@ -26,7 +26,7 @@ class SensorBand:
         aliases: Other names in use.
         role: What it shows, as one of STAC's common names such as ``red``, ``nir08``, ``swir16``,
             if it shows one of these.
-        wavelength: Centre in micrometres; None for radar.
+        wavelength: Centre in micrometres; None where it depends on the camera.
         width: Full width at half maximum in micrometres, if published.
         gsd: Ground sampling distance in metres at nadir.
         planck: Constants K1 (W m-2 sr-1 µm-1) and K2 (kelvin) of a thermal band, which turn
@@ -53,12 +53,16 @@ class Sensor:
             (of any platform) or ``sentinel2`` (of any product: digital numbers).
         title: Name for people.
         quantity: What physical values are.
-        bands: In the order of the product.
+        bands: In the order of the product. Empty where they vary from image to image and only the
+            file itself can tell.
         scale: Factor from stored to physical values.
         offset: Added after scaling.
         nodata: Stored value of missing pixels, if the product has one.
         valid_range: Smallest and largest stored value that is a measurement, if published.
         source: Where these facts were read.
+        family: Name of the sensor that stands for all platforms and products of the instrument;
+            itself if empty.
+        ordered: Whether a file with as many bands has them in this order.
         file_names: Regular expressions of names of files or folders of this product.
     """
 
@@ -71,6 +75,8 @@ class Sensor:
     nodata: float | None = None
     valid_range: tuple[float, float] | None = None
     source: str = ''
+    family: str = ''
+    ordered: bool = False
     file_names: tuple[str, ...] = ()
 
 

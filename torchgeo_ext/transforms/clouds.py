@@ -5,7 +5,8 @@ because water and ice absorb in the short-wave infrared; its shadow lies where t
 through it reach the ground, and is deepest where the sky scatters least, in the infrared.
 
 Gases are not modelled (so a band like Sentinel-2's cirrus band sees low clouds too), nor is thermal
-emission: for reflective bands, 0.4 to 2.5 micrometres.
+emission, nor what goes back and forth between cloud and ground, which matters over snow: for
+reflective bands, 0.4 to 2.5 micrometres.
 """
 
 import dataclasses
@@ -309,8 +310,7 @@ class SimulateClouds(ImageTransform):
         reflected, seen = cloud_layer(above, wavelengths, self.phase)
         _, lit = cloud_layer(sunward, wavelengths, self.phase)
         light = beam * lit + 1 - beam
-        # light that goes back and forth between ground and cloud adds up to a geometric series
-        pixels = reflected + seen * light * ground / (1 - reflected * ground.clamp(0, 1))
+        pixels = reflected + seen * light * ground
 
         green = wavelengths.new_tensor(_GREEN)
         classes = torch.zeros_like(above, dtype=torch.int64)

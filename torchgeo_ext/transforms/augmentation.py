@@ -4,6 +4,7 @@ import kornia.augmentation as K
 import torch
 from torch import Tensor, nn
 
+from torchgeo_ext.errors import BadInput
 from torchgeo_ext.transforms._base import Sample, SampleTransform
 
 
@@ -20,6 +21,9 @@ class KorniaSequential(SampleTransform):
         *augmentations: Kornia augmentations of images; for series such that work on any number of
             channels.
         series: Whether an image of four axes is one series (t, c, h, w) instead of a batch.
+
+    Raises:
+        BadInput: When called, if there are not as many masks as images.
     """
 
     def __init__(self, *augmentations: nn.Module, series: bool = False) -> None:
@@ -41,6 +45,13 @@ class KorniaSequential(SampleTransform):
         handed['image'] = image
         if not batched:
             handed = {key: value[None] for key, value in handed.items()}
+        for key in masks:
+            if len(handed[key]) != len(handed['image']):
+                raise BadInput(
+                    f'{key} of the shape {tuple(masks[key].shape)} does not fit a batch of images '
+                    f'of the shape {tuple(image.shape)}.',
+                    'If that is one series, say series=True.',
+                )
         dates = handed['image'].shape[1:-3]
         handed['image'] = handed['image'].reshape(-1, *_folded(handed['image']))
         result = self.augment(sample | handed)

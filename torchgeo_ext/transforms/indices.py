@@ -62,14 +62,19 @@ class AppendIndices(SampleTransform):
         """Append the indices to the image, and NaN to the wavelengths."""
         image = sample['image']
         bands = _bands_of(sample) if self.bands is None else self.bands
-        values = [compute_index(name, image, bands, self.constants) for name in self.indices]
-        appended = torch.stack(values, dim=-3)
-        valid = fold_valid(sample)
+        pixels, valid = image, fold_valid(sample)
         if valid is not None:
-            appended = torch.where(valid.reshape_as(appended[..., :1, :, :]), appended, 0)
+            valid = valid.reshape(image[..., :1, :, :].shape)
+            # what is missing may be NaN, which would spoil gradients even where it is not used
+            pixels = torch.where(valid, image, 0)
+        appended = torch.stack(
+            [compute_index(name, pixels, bands, self.constants) for name in self.indices], dim=-3
+        )
+        if valid is not None:
+            appended = torch.where(valid, appended, 0)
         sample['image'] = torch.cat((image, appended), dim=-3)
         if (wavelengths := sample.get('wavelengths')) is not None:
-            unknown = wavelengths.new_full((*wavelengths.shape[:-1], len(values)), math.nan)
+            unknown = wavelengths.new_full((*wavelengths.shape[:-1], len(self.indices)), math.nan)
             sample['wavelengths'] = torch.cat((wavelengths, unknown), dim=-1)
         return sample
 

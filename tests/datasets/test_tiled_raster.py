@@ -319,7 +319,7 @@ class TestBadInput:
     def test_class_field_with_nulls(self, image, tmp_path, values):
         shapes = boxes([(0, 0, 9, 9), (10, 0, 19, 9), (20, 0, 29, 9)])
         labels = write_polygons(tmp_path / 'l.gpkg', shapes, kind=values)
-        assert '1 of 3 polygons' in self.fails(image, labels, class_field='kind')
+        assert '1 of 3 features' in self.fails(image, labels, class_field='kind')
 
     def test_class_field_of_measurements(self, image, tmp_path):
         shapes = boxes([(0, 0, 9, 9), (10, 0, 19, 9)])

@@ -1,20 +1,29 @@
-"""Labels from a raster or from polygons, on whatever grid an image has."""
+"""Labels from rasters or features, on whatever grid an image has."""
 
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 from xml.etree import ElementTree
 
 import numpy as np
-import shapely
 from numpy.typing import NDArray
-from rasterio.features import rasterize
 from rasterio.windows import Window
 
 from torchgeo_ext.datasets._classes import IGNORE, LabelClass, make_classes
-from torchgeo_ext.datasets._polygons import Polygons, class_codes, read_polygons
+from torchgeo_ext.datasets._features import (
+    FeatureLabels,
+    Features,
+    class_codes,
+    read_features,
+    touched,
+)
+from torchgeo_ext.datasets._files import Paths, expand, list_paths
+from torchgeo_ext.datasets._geometry import turned, window_of
+from torchgeo_ext.datasets._handles import LazyReader
+from torchgeo_ext.datasets._header import Header, read_headers
+from torchgeo_ext.datasets._windows import intersection, shifted
 from torchgeo_ext.errors import BadInput
 from torchgeo_ext.inference.grid import Grid
 from torchgeo_ext.inference.reader import RasterSource, WindowReader, open_raster
@@ -45,121 +54,122 @@ class Labels(Protocol):
 
 @dataclass(frozen=True)
 class RasterLabels:
-    """A raster whose pixel values are classes; warped by nearest neighbour where needed.
+    """Rasters whose pixel values are classes; warped by nearest neighbour where needed.
 
     Args:
-        path: The raster.
-        classes: Its classes, by value.
+        paths: The rasters; where they overlap, the first with a label counts.
+        grids: Their grids.
+        classes: The classes, by value.
     """
 
-    path: str
+    paths: tuple[str, ...]
+    grids: tuple[Grid, ...]
     classes: tuple[LabelClass, ...]
 
     def on(self, grid: Grid) -> LabelReader:
         """Prepare reading on a grid."""
-        if not self._reaches(grid):
-            return lambda window: np.full((window.height, window.width), IGNORE)
-        reader = _label_source(self.path).open(grid)
-        values = np.array([entry.value for entry in self.classes])
+        parts = list(label_readers(self.paths, self.grids, grid))
+        codes = _code_table([entry.value for entry in self.classes])
 
         def read(window: Window) -> NDArray[np.int64]:
-            raw, valid = reader.read_native(window)
-            place = np.minimum(np.searchsorted(values, raw[0]), len(values) - 1)
-            known = valid & (values[place] == raw[0])
-            return np.where(known, place, IGNORE)
+            if len(parts) == 1 and parts[0][0] == grid.window:
+                return _codes(parts[0][1], window, codes)
+            mask = np.full((window.height, window.width), IGNORE)
+            for place, reader in parts:
+                common = intersection(window, place)
+                if common is not None:
+                    rows, columns = shifted(common, window).toslices()
+                    part, there = mask[rows, columns], _codes(reader, shifted(common, place), codes)
+                    np.copyto(part, there, where=part == IGNORE)
+            return mask
 
         return read
 
-    def _reaches(self, grid: Grid) -> bool:
-        with open_raster(self.path, 'labels') as dataset:
-            return Grid.of(dataset, 'labels').overlaps(grid)
+
+def label_readers(
+    paths: Sequence[str], grids: Sequence[Grid], grid: Grid
+) -> Iterator[tuple[Window, LazyReader]]:
+    """Yield what to read labels from on a grid, and where."""
+    for path, own in zip(paths, grids, strict=True):
+        place = window_of(grid, own)
+        if place is not None:
+            yield place, LazyReader(_label_source(path), turned(grid.part(place), own))
+
+
+def _code_table(values: Sequence[int]) -> NDArray[np.int64]:
+    """Make a table from class value to class number; its last entry is that of all others."""
+    table = np.full(max(values) + 2, IGNORE)
+    table[list(values)] = np.arange(len(values))
+    return table
+
+
+def _codes(reader: LazyReader, window: Window, table: NDArray[np.int64]) -> NDArray[np.int64]:
+    raw, valid = reader.read_native(window)
+    values = raw[0]
+    last = len(table) - 1
+    if values.dtype.kind != 'u' or np.iinfo(values.dtype).max > last:
+        values = np.where((values >= 0) & (values < last), values, last).astype(np.intp)
+    codes = table[values]
+    return codes if valid.all() else np.where(valid, codes, IGNORE)
 
 
 @dataclass(frozen=True)
-class PolygonLabels:
-    """Polygons rasterised window by window; where they overlap, the later one counts.
+class LabelOptions:
+    """How labels are read; see the datasets."""
 
-    Args:
-        polygons: Outlines and their reference system.
-        codes: Class number of each.
-        classes: The classes.
-        outside: Class number of what lies in no polygon.
-    """
-
-    polygons: Polygons
-    codes: NDArray[np.int64]
-    classes: tuple[LabelClass, ...]
-    outside: int = IGNORE
-
-    def on(self, grid: Grid) -> LabelReader:
-        """Prepare reading on a grid: project the polygons once and index them."""
-        geometries = self.polygons.project(grid.crs)
-        tree = shapely.STRtree(geometries)
-
-        def read(window: Window) -> NDArray[np.int64]:
-            part = grid.part(window)
-            box = shapely.box(*part.bounds)
-            found = np.sort(tree.query(box, predicate='intersects'))
-            # cutting first keeps a country's outline from being burnt into every patch
-            cut = shapely.clip_by_rect(geometries[found], *part.bounds)
-            shapes = [
-                (shape, code)
-                for shape, code in zip(cut, self.codes[found].tolist(), strict=True)
-                if not shape.is_empty
-            ]
-            if not shapes:
-                return np.full(part.shape, self.outside, dtype=np.int64)
-            return rasterize(
-                shapes, part.shape, self.outside, transform=part.transform, dtype='int32'
-            ).astype(np.int64)
-
-        return read
+    class_field: str | None = None
+    ignore_value: int | str | None = None
+    classes: Mapping[int, str] | None = None
+    index_cache: Path | None = None
 
 
 def open_labels(
-    path: str,
+    paths: Paths,
     grids: Sequence[Grid],
+    options: LabelOptions,
     *,
-    class_field: str | None = None,
-    ignore_value: int | None = None,
     change: bool = False,
     progress: Progress = silent,
 ) -> Labels:
     """Open a label layer and find its classes where the images are.
 
     Args:
-        path: A raster with one band, or a polygon layer (``path`` or ``path|layername=name``).
+        paths: Rasters with one band (files, folders, patterns), or one layer of polygons (``path``
+            or ``path|layername=name``).
         grids: The grids of the images.
-        class_field: Field with the class of a polygon; text or whole numbers.
-        ignore_value: Value that means "not labelled", besides the raster's nodata value.
+        options: How to read them.
         change: The labels say what changed: outside of polygons nothing did, value 0 is unchanged.
-        progress: Told how far the look through a raster is.
+        progress: Told how far the look through rasters is.
 
     Raises:
         BadInput: If the layer is empty, lies elsewhere, lacks classes or holds only one.
     """
-    if _is_raster(path):
-        labels: Labels = _raster_labels(path, grids, ignore_value, change, progress)
+    given = list_paths(paths)
+    if len(given) == 1 and not Path(given[0]).is_dir() and _is_vector(given[0]):
+        labels: Labels = _feature_labels(given[0], grids, options, change)
     else:
-        labels = _polygon_labels(path, grids, class_field, ignore_value, change)
+        files = [file for path in given for file in expand(path, 'labels')]
+        labels = _raster_labels(files, grids, options, change, progress)
     if len(labels.classes) < 2:
         only = labels.classes[0]
         raise BadInput(
-            f'labels: {path} has a single class where the images are: {only.name} '
+            f'labels: {given[0]} has a single class where the images are: {only.name} '
             f'(value {only.value}).',
             'At least two classes are needed to tell apart.',
         )
     return labels
 
 
-def _is_raster(path: str) -> bool:
+def _is_vector(path: str) -> bool:
     if '|' in path:
+        return True
+    if any(sign in path for sign in '*?['):
         return False
     try:
         open_raster(path, 'labels').close()
     except BadInput:
-        return False
-    return True
+        return True
+    return False
 
 
 def _label_source(path: str) -> RasterSource:
@@ -167,24 +177,51 @@ def _label_source(path: str) -> RasterSource:
 
 
 def _raster_labels(
-    path: str, grids: Sequence[Grid], ignore_value: int | None, change: bool, progress: Progress
+    paths: Sequence[str],
+    grids: Sequence[Grid],
+    options: LabelOptions,
+    change: bool,
+    progress: Progress,
 ) -> RasterLabels:
-    with _label_source(path).open() as reader:
-        if len(reader.bands) != 1:
+    headers = read_headers(paths, 'labels', cache=options.index_cache)
+    for header in headers:
+        if len(header.bands) != 1:
             raise BadInput(
-                f'labels: {path} has {len(reader.bands)} bands, but class labels have one.',
+                f'labels: {header.path} has {len(header.bands)} bands, but class labels have one.',
                 'Choose a raster of class numbers (a picture of a map has none) or polygons.',
             )
-        names, colors = _class_table(path, reader)
-    values = _values(path, grids, progress) - {ignore_value}
-    _check_values(path, values, ignore_value)
+    _check_places(headers, grids)
+    with _label_source(paths[0]).open() as reader:
+        names, colors = _class_table(paths[0], reader)
+    if options.classes is None:
+        found = _values(headers, grids, progress)
+        values = {value for value in found if value != options.ignore_value}
+    else:
+        values, names = set(options.classes), names | dict(options.classes)
+    _check_values(paths[0], values, options.ignore_value)
     if change and values <= {0, max(values)}:
         # 0/1, 0/255 and the like are one question: changed or not
         names = {max(values): 'change'} | names
         colors = {max(values): _CHANGE_COLORS[1]} | colors
     if change:
         names, colors = {0: 'unchanged'} | names, {0: _CHANGE_COLORS[0]} | colors
-    return RasterLabels(path, make_classes(values, names, colors))
+    return RasterLabels(
+        tuple(header.path for header in headers),
+        tuple(header.grid for header in headers),
+        make_classes(values, names, colors),
+    )
+
+
+def _check_places(headers: Sequence[Header], grids: Sequence[Grid]) -> None:
+    without = sum(all(window_of(grid, header.grid) is None for header in headers) for grid in grids)
+    if without == len(grids):
+        path, own = headers[0].path, headers[0].grid
+        raise BadInput(
+            f'labels: {path} covers {tuple(own.bounds)} in {own.crs}, where no image is.',
+            'Choose labels of the same place and check both reference systems.',
+        )
+    if without:
+        log.warning('%d of %d images have no labels and are not used.', without, len(grids))
 
 
 #: Unchanged and, where there is but one kind of it, change.
@@ -215,40 +252,27 @@ def _category_names(sidecar: Path) -> dict[int, str]:
     return {value: entry.text for value, entry in enumerate(categories) if entry.text}
 
 
-def _values(path: str, grids: Sequence[Grid], progress: Progress) -> set[int]:
-    """Collect the values of a label raster that occur on the grids."""
-    with open_raster(path, 'labels') as dataset:
-        own = Grid.of(dataset, 'labels')
-    covered = [grid for grid in grids if own.overlaps(grid)]
-    if not covered:
-        raise BadInput(
-            f'labels: {path} covers {tuple(own.bounds)} in {own.crs}, where no image is.',
-            'Choose labels of the same place and check both reference systems.',
-        )
-    if len(covered) < len(grids):
-        log.warning(
-            '%d of %d images have no labels and are not used.',
-            len(grids) - len(covered),
-            len(grids),
-        )
+def _values(headers: Sequence[Header], grids: Sequence[Grid], progress: Progress) -> set[int]:
+    """Collect the values of label rasters that occur on the grids."""
+    paths, own = [header.path for header in headers], [header.grid for header in headers]
     found: set[float] = set()
-    for number, grid in enumerate(covered):
-        with _label_source(path).open(grid) as reader:
-            for window in grid.windows(_CHUNK):
-                progress(number / len(covered), 'looking for classes')
+    for number, grid in enumerate(grids):
+        for _, reader in label_readers(paths, own, grid):
+            for window in reader.grid.windows(_CHUNK):
+                progress(number / len(grids), 'looking for classes')
                 raw, valid = reader.read_native(window)
                 found.update(np.unique(raw[0][valid]).tolist())
-                _check_number(path, found)
+                _check_number(reader.source.path, found)
     broken = [value for value in found if value != int(value)]
     if broken:
         raise BadInput(
-            f'labels: {path} has values that are no whole numbers, such as {broken[0]:g}.',
+            f'labels: {paths[0]} has values that are no whole numbers, such as {broken[0]:g}.',
             'Choose a raster of class numbers.',
         )
     return {int(value) for value in found}
 
 
-def _check_values(path: str, values: set[int], ignore_value: int | None) -> None:
+def _check_values(path: str, values: set[int], ignore_value: int | str | None) -> None:
     if not values:
         besides = '' if ignore_value is None else f' besides ignore_value {ignore_value}'
         raise BadInput(
@@ -272,37 +296,70 @@ def _check_number(path: str, values: Collection[float]) -> None:
         )
 
 
-def _polygon_labels(
-    path: str,
-    grids: Sequence[Grid],
-    class_field: str | None,
-    ignore_value: int | None,
-    change: bool,
-) -> PolygonLabels:
-    polygons = read_polygons(path, grids, class_field, 'before' if change else 'image')
-    if class_field is None:
-        if not change:
-            raise BadInput(
-                f'class_field: labels ({path}) are polygons, so the field with their class is '
-                'needed.',
-                f'Its fields are: {", ".join(polygons.fields) or "none"}.',
-            )
-        classes = make_classes(
-            (0, 1), {0: 'unchanged', 1: 'change'}, {**_CHANGE_COLORS, 1: '#d7191c'}
+def _feature_labels(
+    path: str, grids: Sequence[Grid], options: LabelOptions, change: bool
+) -> FeatureLabels:
+    if options.class_field is None and not change:
+        raise _field_needed(path)
+    features = read_features(path, options.class_field, grids=grids)
+    there = touched(features.frame.geometry, grids)
+    if not there.any():
+        raise BadInput(
+            f'labels: none of the {features.number} polygons of {path} lies on an image.',
+            'Choose labels of the same place and check both reference systems.',
         )
-        return PolygonLabels(polygons, np.ones(len(polygons), dtype=np.int64), classes, outside=0)
-    keep, values, names = class_codes(polygons, class_field, ignore_value, unchanged=change)
-    polygons = polygons.select(keep)
+    return make_labels(features.select(there), options, change=change)
+
+
+def _field_needed(path: str) -> BadInput:
+    fields = read_features(path, None).fields
+    return BadInput(
+        f'class_field: labels ({path}) are polygons, so the field with their class is needed.',
+        f'Its fields are: {", ".join(fields) or "none"}.',
+    )
+
+
+def make_labels(
+    features: Features,
+    options: LabelOptions,
+    *,
+    change: bool = False,
+    background: int | None = None,
+    all_touched: bool = False,
+) -> FeatureLabels:
+    """Find the classes of features.
+
+    Args:
+        features: The features.
+        options: How to read them; without a field, what they cover is 1 and the rest 0.
+        change: See :func:`open_labels`.
+        background: Class value of what no feature covers; without one it has no label.
+        all_touched: See :class:`FeatureLabels`.
+    """
+    geometry, path = features.frame.geometry, features.path
+    if options.class_field is None:
+        words = ('unchanged', 'change') if change else ('background', 'feature')
+        colors = _CHANGE_COLORS if change else {0: _CHANGE_COLORS[0]}
+        classes = make_classes((0, 1), dict(enumerate(words)), colors)
+        codes = np.ones(len(features), dtype=np.int64)
+        return FeatureLabels(geometry, codes, classes, 0, all_touched)
+    keep, values, names = class_codes(
+        features, options.class_field, options.ignore_value, unchanged=change
+    )
     kinds = set(values.tolist())
-    _check_values(path, kinds, ignore_value)
-    outside_unchanged = change and 0 not in kinds
-    if outside_unchanged:
-        names[0] = 'unchanged'
+    _check_values(path, kinds, options.ignore_value)
+    if change and 0 not in kinds:
+        background = 0
         log.info('What lies outside of the polygons of %s counts as unchanged.', path)
     if change:
         names.setdefault(0, 'unchanged')
+    elif background is not None:
+        names.setdefault(background, 'background')
+    kinds |= set() if background is None else {background}
     classes = make_classes(
-        kinds | {0} if outside_unchanged else kinds, names, {0: '#d9d9d9'} if change else None
+        kinds, names | dict(options.classes or {}), {0: _CHANGE_COLORS[0]} if change else None
     )
-    codes = np.searchsorted([entry.value for entry in classes], values)
-    return PolygonLabels(polygons, codes, classes, outside=0 if outside_unchanged else IGNORE)
+    order = [entry.value for entry in classes]
+    outside = IGNORE if background is None else order.index(background)
+    codes = np.searchsorted(order, values)
+    return FeatureLabels(geometry[keep], codes, classes, outside, all_touched)

@@ -1,27 +1,25 @@
-"""One place: its raster at one or more dates, brought onto one grid, and its labels."""
+"""One place: its images at one or more dates on one grid, and its labels."""
 
-import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
-from torchgeo_ext.datasets._classes import IGNORE
+from torchgeo_ext.datasets._classes import IGNORE, LabelClass
+from torchgeo_ext.datasets._clouds import CloudRule
+from torchgeo_ext.datasets._dates import period
+from torchgeo_ext.datasets._image import Image
 from torchgeo_ext.datasets._labels import LabelReader, Labels
+from torchgeo_ext.datasets._mosaic import Mosaic
 from torchgeo_ext.inference.grid import Grid
-from torchgeo_ext.inference.reader import RasterSource, WindowReader
 from torchgeo_ext.progress import Progress, silent
 
 #: Height and width of what is read at once.
 _CHUNK = 1024
-
-_DATE_TAGS = ('date', 'DATE', 'ACQUISITION_DATE', 'ACQUISITIONDATETIME', 'TIFFTAG_DATETIME')
-_DATE_IN_NAME = re.compile(r'(?<!\d)((?:19|20)\d{2})[-_]?(0[1-9]|1[0-2])[-_]?([0-2]\d|3[01])(?!\d)')
 
 
 @dataclass(frozen=True)
@@ -30,80 +28,229 @@ class Pixels:
 
     Args:
         image: (t, c, h, w) float32, physical values (scale and offset applied).
-        valid: (h, w) True where every band of every date holds a measurement.
+        measured: (t, h, w) True where every band of a date holds a measurement and no cloud is.
         mask: (h, w) class numbers, ``IGNORE`` where there is no label or no measurement.
     """
 
     image: NDArray[np.float32]
-    valid: NDArray[np.bool_]
+    measured: NDArray[np.bool_]
     mask: NDArray[np.int64]
+
+    @property
+    def valid(self) -> NDArray[np.bool_]:
+        """(h, w) True where every date holds a measurement."""
+        every: NDArray[np.bool_] = (
+            self.measured[0] if len(self.measured) == 1 else self.measured.all(0)
+        )
+        return every
 
     def part(self, window: Window) -> 'Pixels':
         """Cut out a window."""
         rows, columns = window.toslices()
         return Pixels(
-            self.image[..., rows, columns], self.valid[rows, columns], self.mask[rows, columns]
+            self.image[..., rows, columns],
+            self.measured[:, rows, columns],
+            self.mask[rows, columns],
         )
+
+    def beside(self, other: 'Pixels') -> 'Pixels':
+        """Add the bands of other pixels of the same window, and their labels if it has none.
+
+        Pixels of a single date are added to every date.
+        """
+        measured = self.measured & other.measured
+        mask = np.where(self.mask == IGNORE, other.mask, self.mask)
+        image = np.broadcast_to(other.image, (len(self.image), *other.image.shape[1:]))
+        return Pixels(
+            np.concatenate([self.image, image], axis=1),
+            measured,
+            np.where(measured.any(0), mask, IGNORE),
+        )
+
+
+@runtime_checkable
+class Layer(Protocol):
+    """Something else that is known of places, read on the grid of a scene."""
+
+    @property
+    def dates(self) -> int:
+        """Number of its dates."""
+
+    @property
+    def labelled(self) -> bool:
+        """Whether it has labels."""
+
+    @property
+    def bands(self) -> tuple[str, ...]:
+        """Names of the bands it adds."""
+
+    @property
+    def wavelengths(self) -> NDArray[np.float32]:
+        """Centres of these in micrometres."""
+
+    @property
+    def classes(self) -> tuple[LabelClass, ...]:
+        """The classes of the labels it adds."""
+
+    def on(self, grid: Grid, time: pd.Interval) -> Callable[[Window], Pixels]:
+        """Prepare reading windows of a grid."""
 
 
 @dataclass
 class Scene:
-    """Rasters of one place with labels, read in windows of the first one's grid.
+    """Images of one place with labels, read in windows of one grid.
 
     Args:
-        grid: The grid of the first raster.
-        sources: One per date.
-        scales: (t, c, 1, 1) factors that make physical values of stored ones.
-        offsets: (t, c, 1, 1) added after that.
-        labels: Where labels come from.
-        time: First and last moment.
+        grid: The grid.
+        dates: The images of each date (t of them); several make a mosaic, none are a gap.
+        times: When each date was, None if unknown.
+        labels: Where labels come from, if there are any.
+        clouds: The cloud masks of each date, if there are any.
+        cloud_rule: Which of their values mean cloud.
+        every: Whether labels count where every date has a measurement; otherwise where any has.
+        layers: What else belongs to the scene.
     """
 
     grid: Grid
-    sources: tuple[RasterSource, ...]
-    scales: NDArray[np.float32]
-    offsets: NDArray[np.float32]
-    labels: Labels
-    time: pd.Interval
+    dates: tuple[tuple[Image, ...], ...]
+    times: tuple[pd.Interval | None, ...]
+    labels: Labels | None = None
+    clouds: tuple[tuple[Image, ...], ...] = ()
+    cloud_rule: CloudRule = field(default_factory=CloudRule)
+    every: bool = True
+    layers: tuple[Layer, ...] = ()
     _kept: Pixels | None = field(default=None, repr=False)
-    _open: tuple[list[WindowReader], LabelReader] | None = field(default=None, repr=False)
+    _open: '_Readers | None' = field(default=None, repr=False)
+
+    @property
+    def images(self) -> tuple[Image, ...]:
+        """All its images, date by date."""
+        return tuple(image for date in self.dates for image in date)
+
+    @property
+    def bands(self) -> tuple[str, ...]:
+        """Names of its bands, those of other layers after its own."""
+        return sum((layer.bands for layer in self.layers), self.images[0].names)
+
+    @property
+    def wavelengths(self) -> NDArray[np.float32]:
+        """(c,) centres of its bands in micrometres, NaN where unknown."""
+        layers = (layer.wavelengths for layer in self.layers)
+        return np.concatenate([self.images[0].wavelengths, *layers])
+
+    @property
+    def classes(self) -> tuple[LabelClass, ...]:
+        """Its classes, none if it has no labels."""
+        sources = (self.labels, *self.layers)
+        return next((s.classes for s in sources if s is not None and s.classes), ())
+
+    @property
+    def labelled(self) -> bool:
+        """Whether it has labels."""
+        return self.labels is not None or any(layer.labelled for layer in self.layers)
+
+    @property
+    def time(self) -> pd.Interval:
+        """From the first to the last date; all time if one is unknown."""
+        return period([time for time, date in zip(self.times, self.dates, strict=True) if date])
 
     @property
     def size(self) -> int:
         """Bytes of memory the whole scene takes."""
-        return self.grid.height * self.grid.width * (self.scales.size * 4 + 9)
+        per_pixel = len(self.dates) * (4 * len(self.bands) + 1) + 8
+        return self.grid.height * self.grid.width * per_pixel
+
+    @property
+    def kept(self) -> bool:
+        """Whether the scene is in memory."""
+        return self._kept is not None
 
     def keep(self, progress: Progress = silent) -> None:
         """Read everything now and answer from memory from then on."""
-        image = np.empty((*self.scales.shape[:2], *self.grid.shape), dtype=np.float32)
-        valid = np.empty(self.grid.shape, dtype=bool)
-        mask = np.empty(self.grid.shape, dtype=np.int64)
+        dates, shape = len(self.dates), self.grid.shape
+        kept = Pixels(
+            np.empty((dates, len(self.bands), *shape), dtype=np.float32),
+            np.empty((dates, *shape), dtype=bool),
+            np.empty(shape, dtype=np.int64),
+        )
         for window in self.grid.windows(_CHUNK):
             progress(window.row_off / self.grid.height, 'reading images')
-            part, (rows, columns) = self._read(window), window.toslices()
-            image[..., rows, columns] = part.image
-            valid[rows, columns], mask[rows, columns] = part.valid, part.mask
-        self._kept = Pixels(image, valid, mask)
+            part, there = self._read(window), kept.part(window)
+            there.image[:], there.measured[:], there.mask[:] = part.image, part.measured, part.mask
+        self._kept = kept
 
     def read(self, window: Window) -> Pixels:
         """Read a window that lies inside of the grid."""
         return self._read(window) if self._kept is None else self._kept.part(window)
 
+    def moved(self, grid: Grid, others: Sequence['Scene'] = ()) -> 'Scene':
+        """Give the same on another grid, joined with other scenes of the same dates.
+
+        Args:
+            grid: The grid; pixels that lie elsewhere than the images' own are resampled.
+            others: What fills the places that this one has no measurement of.
+        """
+        scenes = (self, *others)
+        return replace(
+            self,
+            grid=grid,
+            dates=tuple(sum(images, ()) for images in zip(*(s.dates for s in scenes), strict=True)),
+            clouds=tuple(
+                sum(images, ()) for images in zip(*(s.clouds for s in scenes), strict=True)
+            ),
+            _kept=None,
+            _open=None,
+        )
+
     def _read(self, window: Window) -> Pixels:
         if self._open is None:
-            readers = [source.open(self.grid) for source in self.sources]
-            self._open = readers, self.labels.on(self.grid)
-        readers, read_labels = self._open
-        parts = [reader.read(window) for reader in readers]
-        image = np.stack([values for values, _ in parts])
-        valid = np.logical_and.reduce([part for _, part in parts])
-        if (self.scales != 1).any() or (self.offsets != 0).any():
-            image = image * self.scales + self.offsets
-        return Pixels(image, valid, np.where(valid, read_labels(window), IGNORE))
+            self._open = _Readers(self)
+        pixels = self._open.read(window)
+        for read in self._open.layers:
+            pixels = pixels.beside(read(window))
+        return pixels
 
     def __getstate__(self) -> dict[str, Any]:
         # each worker of a DataLoader opens the files for itself
         return self.__dict__ | {'_open': None}
+
+
+class _Readers:
+    """What a scene reads from."""
+
+    def __init__(self, scene: Scene) -> None:
+        grid, bands = scene.grid, len(scene.images[0].names)
+        self._dates = [Mosaic(images, grid, bands) for images in scene.dates]
+        self._clouds = [Mosaic(images, grid, 1) for images in scene.clouds]
+        self._rule, self._every = scene.cloud_rule, scene.every
+        self._labels: LabelReader | None = scene.labels.on(grid) if scene.labels else None
+        self.layers = [layer.on(grid, scene.time) for layer in scene.layers]
+
+    def read(self, window: Window) -> Pixels:
+        image, measured = self._images(window)
+        for date, mosaic in enumerate(self._clouds):
+            values, known = mosaic.read(window)
+            measured[date] &= ~(known & self._rule.clouds(values[0]))
+        if self._labels is None:
+            # takes no memory
+            nothing = np.broadcast_to(np.int64(IGNORE), measured.shape[1:])
+            return Pixels(image, measured, nothing)
+        labels = self._labels(window)
+        counted = measured.all(0) if self._every else measured.any(0)
+        return Pixels(
+            image, measured, labels if counted.all() else np.where(counted, labels, IGNORE)
+        )
+
+    def _images(self, window: Window) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        if len(self._dates) == 1:
+            values, valid = self._dates[0].read(window)
+            return values[None], valid[None]
+        shape = window.height, window.width
+        image = np.empty((len(self._dates), self._dates[0].bands, *shape), dtype=np.float32)
+        measured = np.empty((len(self._dates), *shape), dtype=bool)
+        for date, mosaic in enumerate(self._dates):
+            measured[date] = mosaic.read(window, image[date])[1]
+        return image, measured
 
 
 def pad(pixels: Pixels, window: Window, inside: Window) -> Pixels:
@@ -117,36 +264,6 @@ def pad(pixels: Pixels, window: Window, inside: Window) -> Pixels:
     )
     return Pixels(
         np.pad(pixels.image, ((0, 0), (0, 0), *around)),
-        np.pad(pixels.valid, around),
+        np.pad(pixels.measured, ((0, 0), *around)),
         np.pad(pixels.mask, around, constant_values=IGNORE),
     )
-
-
-def inside(window: Window, grid: Grid) -> Window:
-    """Give the part of a window that lies on a grid; may be empty."""
-    first_row, first = max(0, window.row_off), max(0, window.col_off)
-    end_row = min(grid.height, window.row_off + window.height)
-    end = min(grid.width, window.col_off + window.width)
-    return Window(first, first_row, max(0, end - first), max(0, end_row - first_row))
-
-
-def acquisition(path: str, tags: dict[str, str]) -> pd.Timestamp | None:
-    """Find the day an image was taken, in its tags or its file name."""
-    for tag in _DATE_TAGS:
-        # TIFF writes 2015:07:11 10:00:00
-        text = re.sub(r'^(\d{4}):(\d\d):(\d\d)', r'\1-\2-\3', tags.get(tag, ''))
-        day = pd.to_datetime(text, errors='coerce', utc=True)
-        if not pd.isna(day):
-            return pd.Timestamp(day.tz_localize(None))
-    match = _DATE_IN_NAME.search(Path(path).stem)
-    day = pd.to_datetime('-'.join(match.groups()), errors='coerce') if match else pd.NaT
-    return None if pd.isna(day) else pd.Timestamp(day)
-
-
-def period(days: Sequence[pd.Timestamp | None]) -> pd.Interval:
-    """Give the time from the first to the last of some days; all time if one is unknown."""
-    known = [day for day in days if day is not None]
-    if len(known) < len(days):
-        return pd.Interval(pd.Timestamp.min, pd.Timestamp.max, closed='both')
-    end = max(known) + pd.Timedelta(days=1) - pd.Timedelta(microseconds=1)
-    return pd.Interval(min(known), end, closed='both')

@@ -1,25 +1,39 @@
-"""What datasets of one's own rasters with labels have in common."""
+"""What datasets of one's own rasters have in common.
+
+What samplers and data modules may rely on: ``grids`` (the pixels of each scene), ``pixels(scene,
+window)`` (what the files hold there), ``classes``, ``bands`` and ``dates``. A query is either a
+slice in coordinates, as TorchGeo's samplers make them, or an :class:`ExactSlice`, as ours do.
+"""
 
 import copy
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, Self, runtime_checkable
 
 import geopandas
 import numpy as np
 import pandas as pd
+import pyproj
 import shapely
 import torch
+from affine import Affine
 from numpy.typing import NDArray
 from rasterio.crs import CRS
-from rasterio.warp import transform_bounds
 from rasterio.windows import Window
 from torchgeo.datasets import GeoDataset
 from torchgeo.datasets.utils import GeoSlice, Sample
 
 from torchgeo_ext.datasets._classes import IGNORE, LabelClass
-from torchgeo_ext.datasets._scene import Pixels, Scene, inside, pad
+from torchgeo_ext.datasets._combine import intersect, unite
+from torchgeo_ext.datasets._dates import ALWAYS
+from torchgeo_ext.datasets._geometry import is_geographic, outline, project_box, window_of
+from torchgeo_ext.datasets._scene import Pixels, Scene, pad
+from torchgeo_ext.datasets._windows import inside
 from torchgeo_ext.inference.grid import Grid
 from torchgeo_ext.progress import Progress, portion, silent
+
+#: Rasters of up to this many bytes (as float32) are kept in memory.
+CACHE = 2**30
 
 #: Says for a window of a grid which labels count, (h, w).
 Where = Callable[[Grid, Window], NDArray[np.bool_]]
@@ -35,38 +49,65 @@ class ExactSlice(Protocol):
 
 
 class SceneDataset(GeoDataset):
-    """Rasters with labels, each read on its own grid.
+    """Scenes, each read on its own grid.
 
-    Subclasses set up ``scenes`` and say how a sample is shaped.
+    A slice in coordinates is answered by the scene that covers most of it; of equals the earliest
+    counts, then the one given first. Only where that has no pixel, others of the same time fill
+    in; different dates are never mixed. Pixels are those of the file unless the slice has steps
+    other than the dataset's resolution, or ``crs`` or ``res`` were set to other values: then they
+    are resampled onto the grid of the slice.
 
     Attributes:
-        scenes: One per raster or pair.
-        classes: Value, name and colour of each class; masks hold positions in this tuple.
+        scenes: The scenes.
+        classes: Value, name and colour of each class; masks hold positions in this tuple. Empty
+            without labels.
         bands: Name of each band.
+        wavelengths: (c,) their centres in micrometres, NaN where unknown.
+        labelled: Whether samples have a ``mask``.
+        scene_numbers: The scene of each row of the index.
         fill: (c,) value given to pixels without measurement.
+
+    Args:
+        scenes: One or more, of the same bands and number of dates.
+        transforms: Called with each sample.
+        cache: Bytes of memory up to which :attr:`fits_in_cache` holds.
     """
 
-    scenes: Sequence[Scene]
-    classes: tuple[LabelClass, ...]
-    bands: tuple[str, ...]
+    #: Whether the index has a row for each date of a scene, which can then be queried by itself.
+    row_per_date = False
 
     def __init__(
-        self, scenes: Sequence[Scene], transforms: Callable[[Sample], Sample] | None, cache: int
+        self,
+        scenes: Sequence[Scene],
+        transforms: Callable[[Sample], Sample] | None,
+        cache: int = CACHE,
     ) -> None:
-        self.scenes = scenes
-        self.classes = scenes[0].labels.classes
         self.transforms = transforms
-        self.fill: NDArray[np.float32] = np.zeros(scenes[0].scales.shape[1], dtype=np.float32)
+        self.fill: NDArray[np.float32] = np.zeros(len(scenes[0].bands), dtype=np.float32)
         self._where: Where | None = None
-        self._res = scenes[0].grid.resolution
-        self.index = _index(scenes)
-        self.paths = [source.path for scene in scenes for source in scene.sources]
         self._cache = cache
+        self._res = scenes[0].grid.resolution
+        self._resampled = False
+        self._set_scenes(scenes, scenes[0].grid.crs)
+
+    def _set_scenes(self, scenes: Sequence[Scene], crs: CRS | None) -> None:
+        self.scenes = list(scenes)
+        self.classes: tuple[LabelClass, ...] = scenes[0].classes
+        self.bands = scenes[0].bands
+        self.wavelengths = scenes[0].wavelengths
+        self.labelled = scenes[0].labelled
+        self.index, self.scene_numbers = self._make_index(crs)
+        self.paths = [image.path for scene in scenes for image in scene.images]
 
     @property
     def grids(self) -> tuple[Grid, ...]:
         """The grid of each scene."""
         return tuple(scene.grid for scene in self.scenes)
+
+    @property
+    def dates(self) -> int:
+        """Number of dates of a scene."""
+        return len(self.scenes[0].dates)
 
     @property
     def fits_in_cache(self) -> bool:
@@ -86,110 +127,230 @@ class SceneDataset(GeoDataset):
         view._where = where
         return view
 
+    def with_scenes(self, scenes: Sequence[Scene]) -> Self:
+        """Give a dataset of the same kind with other scenes."""
+        view = copy.copy(self)
+        view._set_scenes(scenes, _rasterio(self.crs))
+        if len(view.fill) != len(view.bands):
+            view.fill = np.zeros(len(view.bands), dtype=np.float32)
+        return view
+
     def pixels(self, scene: int, window: Window) -> Pixels:
         """Read a window of a scene, extended where it reaches beyond the raster."""
-        grid = self.scenes[scene].grid
-        within = inside(window, grid)
-        pixels = self.scenes[scene].read(within)
+        return self._pixels(self.scenes[scene], window)
+
+    def _pixels(self, scene: Scene, window: Window) -> Pixels:
+        within = inside(window, scene.grid)
+        if not (within.width and within.height):
+            return self._nothing(window)
+        pixels = scene.read(within)
         if self._where is not None:
-            used = self._where(grid, within)
-            pixels = Pixels(pixels.image, pixels.valid, np.where(used, pixels.mask, IGNORE))
+            used = self._where(scene.grid, within)
+            mask = np.where(used, pixels.mask, IGNORE)
+            pixels = Pixels(pixels.image, pixels.measured, mask)
         return pad(pixels, window, within)
+
+    def _nothing(self, window: Window) -> Pixels:
+        shape = window.height, window.width
+        return Pixels(
+            np.zeros((self.dates, len(self.bands), *shape), dtype=np.float32),
+            np.zeros((self.dates, *shape), dtype=bool),
+            np.full(shape, IGNORE),
+        )
 
     def __getitem__(self, index: GeoSlice) -> Sample:
         """Read a sample.
 
         Args:
             index: ``[xmin:xmax, ymin:ymax, tmin:tmax]`` in the dataset's reference system, or a
-                patch of our samplers. When several rasters match, the one that covers most of the
-                query is read, of equals the first in time.
+                patch of our samplers.
 
         Returns:
-            ``image`` float32, ``mask`` int64 (class numbers, -1 = no label), and as float64
-            ``bounds`` (9 numbers as TorchGeo's) and ``transform`` (9 numbers, of this very raster).
+            ``image`` float32; ``mask_valid`` bool, True where there is a measurement; with labels
+            ``mask`` int64 (class numbers, -1 = no label); if known ``wavelengths`` float32 (c,);
+            and as float64 ``bounds`` (9 numbers as TorchGeo's) and ``transform`` (9 numbers, of
+            this very patch).
 
         Raises:
             IndexError: If no raster matches.
         """
         if isinstance(index, ExactSlice):
-            scene, window, core = index.scene, index.window, index.core
+            scene, window, core = self.scenes[index.scene], index.window, index.core
+            dates = None
         else:
-            scene, window = self._find(index)
+            scene, window, dates = self._find(index)
             core = window
-        pixels = self.pixels(scene, window)
-        image = torch.from_numpy(self._filled(pixels))
-        mask = torch.from_numpy(_only_core(pixels.mask, window, core))
-        grid = self.scenes[scene].grid.part(window)
-        sample = self._shape(image, mask) | {
-            'bounds': self._bounds(grid, self.scenes[scene].time),
-            'transform': torch.tensor(tuple(grid.transform), dtype=torch.float64),
-        }
+        pixels = self._pixels(scene, window)
+        image, measured = pixels.image, pixels.measured
+        if dates is not None:
+            image, measured = image[dates], measured[dates]
+        if not measured.all():
+            image = np.where(measured[:, None], image, self.fill[:, None, None])
+        elif scene.kept:
+            image = image.copy()
+        mask = _only_core(pixels.mask, window, core) if self.labelled else None
+        grid = scene.grid.part(window)
+        sample = self._shape(
+            torch.from_numpy(image),
+            torch.from_numpy(measured.copy() if scene.kept else measured),
+            None if mask is None else torch.from_numpy(mask.copy() if scene.kept else mask),
+        )
+        if not np.isnan(self.wavelengths).all():
+            sample['wavelengths'] = torch.from_numpy(self.wavelengths.copy())
+        sample |= self._moments(scene, dates)
+        sample['bounds'] = _bounds(grid, scene.time)
+        sample['transform'] = torch.tensor(tuple(grid.transform), dtype=torch.float64)
         return sample if self.transforms is None else self.transforms(sample)
 
-    def _shape(self, image: torch.Tensor, mask: torch.Tensor) -> Sample:
-        """Bring an image (t, c, h, w) and a mask (h, w) into the form of a sample."""
+    def _shape(
+        self, image: torch.Tensor, measured: torch.Tensor, mask: torch.Tensor | None
+    ) -> Sample:
+        """Make a sample of image (t, c, h, w), validity (t, h, w) and mask (h, w)."""
         raise NotImplementedError
 
-    def _filled(self, pixels: Pixels) -> NDArray[np.float32]:
-        image: NDArray[np.float32] = np.where(
-            pixels.valid, pixels.image, self.fill[:, None, None]
-        ).astype(np.float32, copy=False)
-        return image
+    def _moments(self, scene: Scene, dates: NDArray[np.intp] | None) -> Sample:
+        """Tell when the dates of a sample were."""
+        return {}
 
-    def _bounds(self, grid: Grid, time: pd.Interval) -> torch.Tensor:
-        left, bottom, right, top = grid.bounds
-        x, y = grid.resolution
-        numbers = (left, right, x, bottom, top, y, time.left.timestamp(), time.right.timestamp(), 1)
-        return torch.tensor(numbers, dtype=torch.float64)
+    @property
+    def crs(self) -> pyproj.CRS:
+        """Reference system of the index and of slices."""
+        return self.index.crs
 
-    def _find(self, index: GeoSlice) -> tuple[int, Window]:
-        """Find the raster and the pixels of a query in coordinates."""
+    @crs.setter
+    def crs(self, new: pyproj.CRS) -> None:
+        if new != self.crs:
+            self.index = self.index.to_crs(new)
+            self._resampled = True
+
+    @property
+    def res(self) -> tuple[float, float]:
+        """Width and height of a pixel."""
+        return self._res
+
+    @res.setter
+    def res(self, new: float | tuple[float, float]) -> None:
+        new = (new, new) if isinstance(new, int | float) else new
+        if new != self._res:
+            self._res = new
+            self._resampled = True
+
+    def __and__(self, other: GeoDataset) -> Self:  # type: ignore[override]
+        """Add the bands or labels of another dataset, see :func:`intersect`."""
+        return intersect(self, other)
+
+    def __or__(self, other: GeoDataset) -> Self:  # type: ignore[override]
+        """Put the scenes of another dataset beside one's own, see :func:`unite`."""
+        return unite(self, other)
+
+    def on(self, grid: Grid, time: pd.Interval) -> Callable[[Window], Pixels]:
+        """Prepare reading windows of any grid, from the scenes of a time: see :class:`Layer`."""
+        scenes = [scene for scene in self.scenes if scene.time.overlaps(time)]
+        scenes = [scene for scene in scenes if window_of(grid, scene.grid) is not None]
+        if not scenes:
+            return self._nothing
+        scene, *others = sorted(scenes, key=lambda scene: scene.time.left)
+        return functools.partial(self._pixels, scene.moved(grid, others))
+
+    def _find(self, index: GeoSlice) -> tuple[Scene, Window, NDArray[np.intp] | None]:
+        """Find the scene, the pixels and the dates of a slice in coordinates."""
         x, y, t = self._disambiguate_slice(index)
-        query = shapely.box(x.start, y.start, x.stop, y.stop)
-        then = pd.Interval(t.start, t.stop, closed='both')
-        area = np.where(
-            self.index.index.overlaps(then), self.index.intersection(query).area.to_numpy(), 0
-        )
-        if not area.any():
+        time = pd.Interval(t.start, t.stop, closed='both')
+        for shift in (0.0, 360.0, -360.0) if is_geographic(_rasterio(self.crs)) else (0.0,):
+            box = x.start + shift, y.start, x.stop + shift, y.stop
+            numbers = self._ranked(shapely.box(*box), time)
+            if numbers:
+                break
+        else:
             raise IndexError(f'index: {index} not found in dataset with bounds: {self.bounds}')
-        best = np.flatnonzero(area > area.max() * (1 - 1e-9)).tolist()
-        scene: int = min(best, key=lambda number: self.scenes[number].time.left)
-        return scene, self._window(scene, (x.start, y.start, x.stop, y.stop))
+        scene = self.scenes[numbers[0]]
+        dates = self._dates_in(scene, time) if self.row_per_date else None
+        if self._resampled or (x.step, y.step) != self.res:
+            grid = _grid(self.crs, box, (x.step, y.step))
+        else:
+            window = _window(scene.grid, box, self.crs)
+            if inside(window, scene.grid) == window:
+                return scene, window, dates
+            grid = scene.grid.part(window)
+        others = [self.scenes[n] for n in numbers[1:]]
+        others = [other for other in others if other.time.overlaps(scene.time)]
+        return scene.moved(grid, others), grid.window, dates
 
-    def _window(self, scene: int, bounds: tuple[float, float, float, float]) -> Window:
-        grid = self.scenes[scene].grid
-        if grid.crs and self.crs != grid.crs:
-            bounds = transform_bounds(CRS.from_user_input(self.crs), grid.crs, *bounds)
-        left, bottom, right, top = bounds
-        corners = [~grid.transform @ (x, y) for x in (left, right) for y in (bottom, top)]
-        columns, rows = zip(*corners, strict=True)
-        column, row = round(min(columns)), round(min(rows))
-        return Window(column, row, round(max(columns)) - column, round(max(rows)) - row)
-
-
-def _index(scenes: Sequence[Scene]) -> geopandas.GeoDataFrame:
-    """Make TorchGeo's index: where and when each raster is, in the first one's system."""
-    first = scenes[0].grid.crs
-    outlines = geopandas.GeoSeries(
-        pd.concat(
-            [
-                _outline(scene.grid).to_crs(first) if first else _outline(scene.grid)
-                for scene in scenes
-            ]
+    def _ranked(self, query: shapely.Polygon, time: pd.Interval) -> list[int]:
+        """Give the scenes that lie on a query, those first that cover most of it."""
+        rows = self.index.sindex.query(query, predicate='intersects')
+        rows = rows[self.index.index[rows].overlaps(time)]
+        areas = shapely.area(shapely.intersection(self.index.geometry.values[rows], query))
+        found = {
+            int(self.scene_numbers[row]): area
+            for row, area in zip(rows, areas, strict=True)
+            if area > 0
+        }
+        most = max(found.values(), default=0)
+        return sorted(
+            found, key=lambda n: (-round(found[n] / most, 9), self.scenes[n].time.left, n)
         )
-    )
-    return geopandas.GeoDataFrame(
-        {'filepath': [scene.sources[0].path for scene in scenes]},
-        index=pd.IntervalIndex([scene.time for scene in scenes], closed='both', name='datetime'),
-        geometry=outlines.to_numpy(),
-        crs=first,
-    )
+
+    def _dates_in(self, scene: Scene, time: pd.Interval) -> NDArray[np.intp]:
+        inside = [when is not None and when.overlaps(time) for when in scene.times]
+        return np.flatnonzero(inside)
+
+    def _make_index(self, crs: CRS | None) -> tuple[geopandas.GeoDataFrame, NDArray[np.intp]]:
+        """Make TorchGeo's index: where and when each scene is, in the first one's system."""
+        first = self.scenes[0].grid
+        left, _, right, _ = outline(first, crs).bounds
+        middle = (left + right) / 2
+        places, numbers, files, times = [], [], [], []
+        for number, scene in enumerate(self.scenes):
+            rows = self._rows(scene)
+            files += [path for path, _ in rows]
+            times += [time for _, time in rows]
+            places += [outline(scene.grid, crs, middle)] * len(rows)
+            numbers += [number] * len(rows)
+        index = geopandas.GeoDataFrame(
+            {'filepath': files},
+            index=pd.IntervalIndex(times, closed='both', name='datetime'),
+            geometry=places,
+            crs=crs and crs.to_wkt(),
+        )
+        return index, np.array(numbers)
+
+    def _rows(self, scene: Scene) -> list[tuple[str, pd.Interval]]:
+        """Give file and time of each row a scene has in the index."""
+        if not self.row_per_date:
+            return [(scene.images[0].path, scene.time)]
+        dates = zip(scene.dates, scene.times, strict=True)
+        return [(images[0].path, time or ALWAYS) for images, time in dates if images]
 
 
-def _outline(grid: Grid) -> geopandas.GeoSeries:
-    corners = [(0, 0), (grid.width, 0), (grid.width, grid.height), (0, grid.height)]
-    polygon = shapely.Polygon([grid.transform @ corner for corner in corners])
-    return geopandas.GeoSeries([polygon], crs=grid.crs)
+def _rasterio(crs: Any) -> CRS | None:
+    return None if crs is None else CRS.from_user_input(crs)
+
+
+def _grid(
+    crs: Any, box: tuple[float, float, float, float], resolution: tuple[float, float]
+) -> Grid:
+    left, bottom, right, top = box
+    x, y = resolution
+    width, height = max(1, round((right - left) / x)), max(1, round((top - bottom) / y))
+    return Grid(_rasterio(crs), Affine(x, 0, left, 0, -y, top), width, height)
+
+
+def _window(grid: Grid, box: tuple[float, float, float, float], crs: Any) -> Window:
+    """Give the pixels of a grid that are nearest to a box in another reference system."""
+    middle = (grid.bounds.left + grid.bounds.right) / 2
+    left, bottom, right, top = project_box(box, _rasterio(crs), grid.crs, middle)
+    corners = [~grid.transform @ (x, y) for x in (left, right) for y in (bottom, top)]
+    columns, rows = zip(*corners, strict=True)
+    column, row = round(min(columns)), round(min(rows))
+    return Window(column, row, max(1, round(max(columns)) - column), max(1, round(max(rows)) - row))
+
+
+def _bounds(grid: Grid, time: pd.Interval) -> torch.Tensor:
+    left, bottom, right, top = grid.bounds
+    x, y = grid.resolution
+    numbers = (left, right, x, bottom, top, y, time.left.timestamp(), time.right.timestamp(), 1)
+    return torch.tensor(numbers, dtype=torch.float64)
 
 
 def _only_core(mask: NDArray[Any], window: Window, core: Window) -> NDArray[Any]:

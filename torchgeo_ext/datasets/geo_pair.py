@@ -1,76 +1,179 @@
-"""One's own image pairs with change labels, for change detection."""
+"""One's own images of two or more dates with change labels, for change detection."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import torch
-from torchgeo.datasets.utils import Path, Sample
+from torchgeo.datasets.utils import Sample
 
-from torchgeo_ext.datasets._build import CACHE, labelled_scenes, paths_of
-from torchgeo_ext.datasets._scene_dataset import SceneDataset
-from torchgeo_ext.errors import BadParameter
+from torchgeo_ext.datasets._clouds import CloudRule
+from torchgeo_ext.datasets._dates import period
+from torchgeo_ext.datasets._files import Paths
+from torchgeo_ext.datasets._geometry import window_of
+from torchgeo_ext.datasets._header import OnError
+from torchgeo_ext.datasets._image import Image, ImageOptions, check_bands, open_images
+from torchgeo_ext.datasets._labels import LabelOptions
+from torchgeo_ext.datasets._places import Places, covering_grid, list_places
+from torchgeo_ext.datasets._scene import Scene
+from torchgeo_ext.datasets._scene_dataset import CACHE, SceneDataset
+from torchgeo_ext.datasets.vector_labels import VectorLabels, labels_for
+from torchgeo_ext.errors import BadInput, BadParameter
+from torchgeo_ext.inference.grid import Grid
 from torchgeo_ext.progress import Progress, silent
 
 
 class GeoPair(SceneDataset):
-    """Pairs of rasters, before and after, with one layer of change labels.
+    """Images of one place before and after, of one or more places, with change labels or without.
 
-    The later image is brought onto the grid of the earlier one, the labels likewise. A pixel
-    counts only where both images hold a measurement.
+    Later images are brought onto the grid of the first, labels likewise. The grid is cut to what
+    the boxes of all dates share. A pixel counts only where every date holds a measurement.
 
-    A sample has ``image`` (2, c, h, w) and ``mask`` (1, h, w) with positions in ``classes``, -1
-    where there is no label or no measurement: TorchGeo's form of a pair.
+    A sample has ``image`` (t, c, h, w), ``mask_valid`` (t, h, w) and, with labels, ``mask``
+    (1, h, w) with positions in ``classes``, -1 where there is no label or a date has no
+    measurement: TorchGeo's form of a pair.
 
     Args:
-        before: One or more earlier rasters.
-        after: As many later ones, in the same order.
-        labels: A raster whose value 0 means unchanged (on any grid), or polygons. Without
-            ``class_field`` the inside of polygons is change. With it, what no polygon covers is
-            unchanged, unless there are polygons of an unchanged class (0, or a word such as
-            "unchanged"): then it has no label.
-        bands: Numbers of the bands to use, from 1, in both; all but alpha if not given.
+        before: The earlier image: a raster, a folder or a pattern. A list is one of several
+            places; a list within the list makes a mosaic of rasters of one place, of which the
+            first counts where they overlap.
+        after: The later image, likewise and in the same order.
+        labels: Rasters whose value 0 means unchanged (on any grid), polygons, or
+            :class:`VectorLabels`. Without ``class_field`` the inside of polygons is change. With
+            it, what no polygon covers is unchanged, unless there are polygons of an unchanged
+            class (0, or a word such as "unchanged"): then it has no label.
+        between: Images of further dates between the two, each given as ``before`` is.
+        clouds: Cloud masks of each date in time order (on any grid), each given as ``before`` is.
+        cloud_values: Values of these that mean cloud; all but 0 if neither these nor bits are
+            given. Sentinel-2's SCL: 3, 8, 9, 10.
+        cloud_bits: Bits of these, from 0, that mean cloud. Landsat's QA_PIXEL: 1, 2, 3, 4.
+        bands: Numbers (from 1) or names of the bands to use, the same at all dates; all but alpha
+            if not given.
+        nodata: Value that means "no measurement", in place of what files say.
         class_field: Field with the kind of change, text or whole numbers.
         ignore_value: Label value that means "not labelled", besides the nodata value.
-        resampling: How the later image is brought onto the grid of the earlier one.
+        classes: Names of classes by value, if label rasters shall not be looked through.
+        resampling: How the later images are brought onto the grid of the first.
+        index_cache: See :class:`TiledRaster`.
+        on_error: See :class:`TiledRaster`.
         transforms: Called with each sample.
         cache: Bytes of memory up to which the rasters are kept in it once :meth:`keep` is called.
         progress: Told how far the look for classes is.
 
     Raises:
         BadInput: If the layers do not fit each other.
-        BadParameter: If there are not as many later as earlier rasters.
+        BadParameter: If there are not as many places at each date.
     """
 
     def __init__(
         self,
-        before: Path | Sequence[Path],
-        after: Path | Sequence[Path],
-        labels: Path,
+        before: Places,
+        after: Places,
+        labels: Paths | VectorLabels | None = None,
         *,
-        bands: Sequence[int] | None = None,
+        between: Sequence[Places] = (),
+        clouds: Sequence[Places] = (),
+        cloud_values: Sequence[int] = (),
+        cloud_bits: Sequence[int] = (),
+        bands: Sequence[int | str] | None = None,
+        nodata: float | None = None,
         class_field: str | None = None,
         ignore_value: int | None = None,
+        classes: Mapping[int, str] | None = None,
         resampling: str = 'bilinear',
+        index_cache: Path | None = None,
+        on_error: OnError = 'raise',
         transforms: Callable[[Sample], Sample] | None = None,
         cache: int = CACHE,
         progress: Progress = silent,
     ) -> None:
-        earlier, later = paths_of(before), paths_of(after)
-        if len(earlier) != len(later):
-            raise BadParameter(
-                f'before has {len(earlier)} images, but after has {len(later)}.',
-                'Give the same number in the same order.',
-            )
-        scenes, self.bands = labelled_scenes(
-            list(zip(earlier, later, strict=True)),
-            str(labels),
-            arguments=('before', 'after'),
+        options = ImageOptions(
             bands=bands,
-            class_field=class_field,
-            ignore_value=ignore_value,
+            nodata=nodata,
             resampling=resampling,
+            index_cache=index_cache,
+            on_error=on_error,
+        )
+        names = ('before', *(f'between[{n}]' for n in range(len(between))), 'after')
+        dates = _by_date((before, *between, after), names, options)
+        masks = ImageOptions(resampling='nearest', index_cache=index_cache, on_error=on_error)
+        if clouds and len(clouds) != len(names):
+            raise BadParameter(
+                f'clouds has {len(clouds)} dates, but there are {len(names)}.',
+                'Give the cloud masks of every date, in time order.',
+            )
+        cloudy = _by_date(clouds, [f'clouds[{n}]' for n in range(len(clouds))], masks)
+        check_bands(
+            [image for date in dates for place in date for image in place], chosen=bands is not None
+        )
+        places = list(zip(*dates, strict=True))
+        grids = [_common_grid(images) for images in places]
+        label_layer = labels_for(
+            labels,
+            grids,
+            LabelOptions(class_field, ignore_value, classes, index_cache),
+            change=True,
             progress=progress,
         )
+        scenes = [
+            Scene(
+                grid,
+                images,
+                tuple(period([image.time for image in date]) for date in images),
+                label_layer,
+                tuple(date[number] for date in cloudy),
+                CloudRule(cloud_values, cloud_bits),
+            )
+            for number, (grid, images) in enumerate(zip(grids, places, strict=True))
+        ]
         super().__init__(scenes, transforms, cache)
 
-    def _shape(self, image: torch.Tensor, mask: torch.Tensor) -> Sample:
-        return {'image': image, 'mask': mask[None]}
+    def _shape(
+        self, image: torch.Tensor, measured: torch.Tensor, mask: torch.Tensor | None
+    ) -> Sample:
+        labels = {} if mask is None else {'mask': mask[None]}
+        return {'image': image, 'mask_valid': measured} | labels
+
+
+def _by_date(
+    dates: Sequence[Places], arguments: Sequence[str], options: ImageOptions
+) -> list[list[tuple[Image, ...]]]:
+    """Open the images of each place (inner lists) at each date (outer list)."""
+    opened = [
+        [tuple(open_images(paths, options, argument)) for paths in list_places(date)]
+        for date, argument in zip(dates, arguments, strict=True)
+    ]
+    for places, argument in zip(opened, arguments, strict=True):
+        if len(places) != len(opened[0]):
+            raise BadParameter(
+                f'{arguments[0]} has {len(opened[0])} images, but {argument} has {len(places)}.',
+                'Give the same number in the same order; put rasters of one mosaic into a list '
+                'of their own.',
+            )
+    return opened
+
+
+def _common_grid(dates: Sequence[Sequence[Image]]) -> Grid:
+    """Cut the grid of the first date to what all dates share."""
+    first = dates[0]
+    grid = covering_grid(first)
+    for images in dates[1:]:
+        _check_crs(first[0], images[0])
+        window = window_of(grid, covering_grid(images))
+        if window is None:
+            raise BadInput(
+                f'{first[0].argument} ({first[0].path}) and {images[0].argument} '
+                f'({images[0].path}) do not overlap.',
+                'Pair images of the same place, in the same order.',
+            )
+        grid = grid.part(window)
+    return grid
+
+
+def _check_crs(before: Image, after: Image) -> None:
+    if (before.grid.crs is None) != (after.grid.crs is None):
+        bare, other = (before, after) if before.grid.crs is None else (after, before)
+        raise BadInput(
+            f'{bare.argument}: {bare.path} has no coordinate reference system, but '
+            f'{other.path} has.',
+            'Assign the right one (in QGIS: Raster > Projections > Assign projection).',
+        )

@@ -170,7 +170,7 @@ def _fit(
     device = pick_device(settings.device)
     datamodule.progress = portion(progress, 0, 0.1)
     dataset = datamodule.labelled
-    dates = len(dataset.scenes[0].sources)
+    dates = dataset.dates
     kind: Literal['segmentation', 'change'] = 'segmentation' if dates == 1 else 'change'
     task, start = build_task(
         kind, _task_arguments(datamodule, settings, kind), settings.weights, dataset.bands
@@ -300,23 +300,26 @@ def _bands(done: Training) -> Any:
     from torchgeo_ext.bundles.bands import raster_bands
 
     dataset, moments = done.datamodule.labelled, done.datamodule.survey.moments
-    scene = dataset.scenes[0]
-    known = {band.index: band for band in raster_bands(scene.sources[0].path)}
-    with scene.sources[0].open() as reader:
-        numbers = reader.bands
+    image = dataset.scenes[0].images[0]
+    known = {
+        (source.path, band.index): band
+        for source in image.sources
+        for band in raster_bands(source.path)
+    }
+    files = [(source.path, n) for source in image.sources for n in source.bands or ()]
     return tuple(
         Band(
             name=dataset.bands[i],
-            center_wavelength=known[number].wavelength,
-            scale=float(scene.scales[0, i, 0, 0]),
-            offset=float(scene.offsets[0, i, 0, 0]),
-            nodata=known[number].nodata,
+            center_wavelength=known[file].wavelength,
+            scale=float(image.scale[i, 0, 0]),
+            offset=float(image.offset[i, 0, 0]),
+            nodata=known[file].nodata,
             mean=float(moments.mean[i]),
             std=float(moments.std[i]),
             minimum=float(moments.minimum[i]),
             maximum=float(moments.maximum[i]),
         )
-        for i, number in enumerate(numbers)
+        for i, file in enumerate(files)
     )
 
 
@@ -353,7 +356,7 @@ def _facts(done: Training) -> dict[str, Any]:
     names = [entry.name for entry in module.labelled.classes]
     return {
         'images': [
-            [Path(source.path).name for source in scene.sources] for scene in module.labelled.scenes
+            [Path(image.path).name for image in scene.images] for scene in module.labelled.scenes
         ],
         'labels': Path(str(module.kwargs['labels'])).name,
         'settings': settings,

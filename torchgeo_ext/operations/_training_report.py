@@ -57,26 +57,19 @@ def make_report(done: Training) -> Report:
 def _files(done: Training) -> Iterator[tuple[str, ...]]:
     yield 'file', 'size', 'pixel', 'bands', 'type', 'reference system', 'date'
     for scene in done.datamodule.labelled.scenes:
-        for source in scene.sources:
-            with open_raster(source.path, source.argument) as dataset:
+        for image in scene.images:
+            with open_raster(image.path, image.argument) as dataset:
                 width, height = Grid.of(dataset).resolution
                 yield (
-                    Path(source.path).name,
+                    Path(image.path).name,
                     f'{dataset.width} x {dataset.height}',
                     f'{width:.6g} x {height:.6g}',
                     str(dataset.count),
                     dataset.dtypes[0],
                     dataset.crs.to_string()[:60] if dataset.crs else 'none',
-                    _when(source.path, dataset.tags()),
+                    f'{image.time.left:%Y-%m-%d}' if image.time else 'unknown',
                 )
     yield Path(str(done.datamodule.kwargs['labels'])).name, '', '', '', 'labels', '', ''
-
-
-def _when(path: str, tags: dict[str, str]) -> str:
-    from torchgeo_ext.datasets._scene import acquisition
-
-    day = acquisition(path, tags)
-    return 'unknown' if day is None else f'{day:%Y-%m-%d}'
 
 
 def _maps(done: Training) -> Iterator[SplitMap]:
@@ -91,7 +84,7 @@ def _maps(done: Training) -> Iterator[SplitMap]:
         image, valid = _read_small(scene, small)
         image = np.where(valid, image, moments.mean[:, None, None])
         yield SplitMap(
-            Path(scene.sources[0].path).name,
+            Path(scene.images[0].path).name,
             quicklook(image, moments.mean, moments.std, bands),
             done.datamodule.split.roles(small, small.window),
         )
@@ -112,10 +105,9 @@ def _read_small(scene: 'Scene', grid: Grid) -> tuple[Any, Any]:
             for size, small in zip(scene.grid.shape, grid.shape, strict=True)
         )
         pixels = scene.read(scene.grid.window)
-        return pixels.image[0][:, rows][:, :, columns], pixels.valid[rows][:, columns]
-    with scene.sources[0].open(grid) as reader:
-        image, valid = reader.read(grid.window)
-    return image * scene.scales[0] + scene.offsets[0], valid
+        return pixels.image[0][:, rows][:, :, columns], pixels.measured[0][rows][:, columns]
+    pixels = scene.moved(grid).read(grid.window)
+    return pixels.image[0], pixels.measured[0]
 
 
 def _best_patches(done: Training) -> list['Patch']:

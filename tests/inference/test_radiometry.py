@@ -76,3 +76,19 @@ def test_bands_that_have_nothing_in_common(tmp_path):
         pytest.raises(BadInput, match='Band 1 of image and reference have nothing in common'),
     ):
         match(pairs, 'invariant')
+
+
+def test_bands_that_are_hardly_related_are_warned_about(tmp_path, caplog):
+    random = np.random.default_rng(0)
+    reference = random.normal(size=(2, 80, 80))
+    image = random.normal(size=reference.shape)
+    image[0] = reference[0] + 0.1 * image[0]
+    with pairs_of(tmp_path, reference.astype('float32'), image.astype('float32')) as pairs:
+        found = match(pairs, 'invariant', confidence=0.1)
+    assert found.correlations[0] > 0.95
+    warnings = [r.getMessage() for r in caplog.records if r.levelname == 'WARNING']
+    assert len(warnings) == 1
+    assert (
+        f'band 2 of image and reference have a correlation of only {found.correlations[1]:.2f}'
+        in (warnings[0])
+    )

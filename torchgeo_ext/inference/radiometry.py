@@ -12,6 +12,7 @@ Three ways to find the mapping of each band, all from pixels that are valid in b
 Arrays of pixels are (b, n): the c bands of the reference, then the c bands of the image (b = 2c).
 """
 
+import logging
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -23,6 +24,8 @@ from torchgeo_ext.inference.irmad import Irmad, fit_irmad
 from torchgeo_ext.inference.pairs import Floats, Moments, PixelPairs, check_moments, pieces
 from torchgeo_ext.progress import Progress, portion, silent
 
+logger = logging.getLogger(__name__)
+
 Method = Literal['histogram', 'mean_std', 'invariant']
 
 #: Pixels from which quantiles are taken; their error is below a tenth of a percent.
@@ -31,6 +34,8 @@ _SAMPLE = 2**21
 _KNOTS = 1001
 #: A sample of pixels for the report is as large as so many blocks.
 _SAMPLED_BLOCKS = 8
+#: Correlation below which a line through invariant pixels has little to hold on to.
+_RELATED = 0.7
 #: Invariant pixels needed for each line.
 _FEWEST = 100
 
@@ -70,12 +75,14 @@ class Matched(NamedTuple):
 
     Args:
         mapping: From values of the image to those of the reference.
+        correlations: How alike the bands (c,) of image and reference are in these pixels.
         pixels: Pixels it was found from.
         difference: Mean absolute difference over all bands of (some of) these pixels, before ...
         remaining: ... and after the mapping.
     """
 
     mapping: Mapping
+    correlations: Floats
     pixels: int
     difference: float
     remaining: float
@@ -120,7 +127,17 @@ def match(
             'Lower the confidence, mask clouds, or use another method.',
         )
     check_moments(moments, pairs.names)
-    lines = _equal_spread(moments) if fitted is None else _orthogonal(moments)
+    if fitted is None:
+        return _matched(_along(_equal_spread(moments), moments), moments, sample)
+    for band, correlation in enumerate(_correlations(moments), 1):
+        if correlation < _RELATED:
+            logger.warning(
+                'Where nothing changed, band %d of image and reference have a correlation of only '
+                '%.2f, so its line is uncertain; mean_std or histogram may do better',
+                band,
+                correlation,
+            )
+    lines = _orthogonal(moments)
     return _matched(_along(lines, moments), moments, sample)
 
 
@@ -192,10 +209,18 @@ def _along(lines: Floats, moments: Moments) -> Mapping:
     return Mapping(knots, lines[:, :1] * knots + lines[:, 1:])
 
 
+def _correlations(moments: Moments) -> Floats:
+    bands = len(moments.mean) // 2
+    across = np.diag(moments.covariance[:bands, bands:])
+    correlations: Floats = across / np.sqrt(moments.variance[:bands] * moments.variance[bands:])
+    return correlations
+
+
 def _matched(mapping: Mapping, moments: Moments, sample: Floats) -> Matched:
     reference, image = np.split(sample, 2)
     return Matched(
         mapping,
+        _correlations(moments),
         round(moments.weight),
         float(np.abs(reference - image).mean()),
         float(np.abs(reference - mapping(image)).mean()),

@@ -21,7 +21,8 @@ class MatchRadiometryResult(NamedTuple):
     """Result of :func:`match_radiometry`.
 
     Attributes:
-        lines: Gain and offset of each band, as JSON; of a histogram's curve from end to end.
+        lines: Gain and offset of each band and its correlation with the reference in the pixels
+            used, as JSON; of a histogram's curve from end to end.
         pixels: Pixels the mapping was found from.
         difference: Mean absolute difference to the reference over those pixels and all bands,
             before.

@@ -80,13 +80,16 @@ CASES = [
     Case(t.FillGaps, 'pair pairs', 'valid invalid', adds='mask_filled', dates=5, within=(0, 1)),
     Case(t.HarmonicCoefficients, 'pair pairs', 'sizes valid invalid', dates=8),
     Case(t.HarmonicFill, 'pair pairs', 'valid invalid', adds='mask_filled', dates=8),
-    Case(t.Misregister, 'pair pairs', 'valid', within=(0, 1)),
+    Case(partial(t.Misregister, 2.0, 5.0, 0.1), 'pair pairs', 'valid', within=(0, 1)),
     Case(t.MisregisterBands, changes='valid', within=(0, 1)),
     Case(partial(t.SeasonalMix, p=0.7), 'pair pairs', within=(0, 1)),
     Case(partial(t.SeasonalMix, 'blend', p=0.7), 'pair pairs', within=(0, 1)),
-    Case(partial(t.SimulateClouds, p=0.7), adds='mask_cloud', within=(0, 1.5)),
+    Case(partial(t.SimulateClouds, p=0.7), adds='mask_cloud', within=(0, 1)),
     Case(t.TemporalComposite, 'pair pairs', 'sizes valid invalid', dates=5, within=(0, 1)),
     Case(partial(t.TemporalComposite, 'medoid'), 'pair pairs', 'sizes valid invalid', 'mask_date'),
+    Case(
+        partial(t.TemporalComposite, 'max_ndvi'), 'pair pairs', 'sizes valid invalid', 'mask_date'
+    ),
     Case(t.FromDecibel, within=(1, 1.26)),
     Case(partial(t.Haze, bands=WAVELENGTHS, p=0.7), within=(0, 1)),
     Case(partial(t.KorniaSequential, *FLIPS), 'image batch pairs', MOVED, moves=True),

@@ -212,6 +212,7 @@ class SimulateClouds(ImageTransform):
         ...     thickness=(0.2, 2),
         ...     height=(8000, 12000),
         ...     size=20000,
+        ...     clear=0.95,
         ...     bands=[0.49, 0.84, 1.61],
         ... )
         >>> sample = cirrus({'image': torch.full((3, 64, 64), 0.1)})

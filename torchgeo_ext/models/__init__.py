@@ -17,6 +17,9 @@ from torchgeo_ext.models.changestar import (
     changestar1x256_vitb,
     changestar1x256_vitl,
 )
+from torchgeo_ext.models.fsgnet import FSGNet, fsgnet
+from torchgeo_ext.models.hyscdg import HySCDG, hyscdg
+from torchgeo_ext.models.lenet import LENet, lenet
 from torchgeo_ext.models.mapformer import MapFormer, mapformer
 from torchgeo_ext.models.tinycd import TinyCD, TinyCD_Weights, tinycd
 
@@ -30,6 +33,9 @@ __all__ = (
     'ChangeStar1x256',
     'ChangeStar1x256_ViTB_Weights',
     'ChangeStar1x256_ViTL_Weights',
+    'FSGNet',
+    'HySCDG',
+    'LENet',
     'MapFormer',
     'TinyCD',
     'TinyCD_Weights',
@@ -39,6 +45,9 @@ __all__ = (
     'changeformer',
     'changestar1x256_vitb',
     'changestar1x256_vitl',
+    'fsgnet',
+    'hyscdg',
+    'lenet',
     'mapformer',
     'tinycd',
 )

@@ -9,8 +9,8 @@ import os
 import threading
 import warnings
 from collections import defaultdict
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -179,6 +179,31 @@ class WindowReader:
             values = np.clip(np.rint(values), limits.min, limits.max)
         return values.astype(native, copy=False), valid
 
+    def read_each(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
+        """Read a window in the raster's own data type (floating point if warped).
+
+        Returns:
+            Values (bands, height, width), and validity of each band (bands, height, width).
+
+        Raises:
+            BadInput: If the file is damaged.
+        """
+        there = self._there(window)
+        valid = np.ones((len(self.bands), window.height, window.width), bool)
+        parts = []
+        with self._explained(there):
+            for layer in self._layers:
+                part = layer.dataset.read(layer.indexes, window=there)
+                own = ~layer.missing(part)
+                if part.dtype.kind == 'f':
+                    own &= np.isfinite(part)
+                shown = np.ones(own.shape[1:], bool)
+                layer.hide(there, shown)
+                # a layer without positions is the mask of the others
+                valid[list(layer.positions) or slice(None)] &= own & shown
+                parts.append((layer.positions, part))
+        return self._joined(parts), valid
+
     def close(self) -> None:
         """Close the raster."""
         self._stack.close()
@@ -206,27 +231,39 @@ class WindowReader:
         return _warped_layers(self.dataset, self.source, self.bands, grid, self._stack), grid, True
 
     def _read(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
-        there = Window(
+        there = self._there(window)
+        valid = np.ones((window.height, window.width), bool)
+        with self._explained(there):
+            parts = [(layer.positions, layer.read(there, valid)) for layer in self._layers]
+        return self._joined(parts), valid
+
+    def _there(self, window: Window) -> Window:
+        """The window in the raster itself."""
+        return Window(
             window.col_off + self._offset[0],
             window.row_off + self._offset[1],
             window.width,
             window.height,
         )
-        valid = np.ones((window.height, window.width), bool)
+
+    @contextmanager
+    def _explained(self, there: Window) -> Iterator[None]:
         try:
-            parts = [(layer.positions, layer.read(there, valid)) for layer in self._layers]
+            yield
         except READ_ERRORS as error:
             raise BadInput(
                 f'{self.source.argument}: {self.source.path} cannot be read at column '
                 f'{there.col_off}, row {there.row_off} ({error.__cause__ or error}).',
                 'The file seems to be damaged or cut short; copy or download it again.',
             ) from error
+
+    def _joined(self, parts: Sequence[tuple[tuple[int, ...], np.ndarray]]) -> np.ndarray:
         if len(parts) == 1:
-            return parts[0][1], valid
-        values = np.empty((len(self.bands), *valid.shape), parts[0][1].dtype)
+            return parts[0][1]
+        values = np.empty((len(self.bands), *parts[0][1].shape[1:]), parts[0][1].dtype)
         for positions, part in parts:
             values[list(positions)] = part
-        return values, valid
+        return values
 
 
 @dataclass(frozen=True)
@@ -253,17 +290,25 @@ class _Layer:
         """Read values and take the invalid pixels out of ``valid``."""
         values: np.ndarray = self.dataset.read(self.indexes, window=window)
         if self.nodata is not None:
-            same = (
-                np.isnan(values)
-                if math.isnan(self.nodata)
-                else values == values.dtype.type(self.nodata)
-            )
-            valid &= ~same.any(0)
+            valid &= ~self.missing(values).any(0)
+        self.hide(window, valid)
+        return values
+
+    def missing(self, values: np.ndarray) -> np.ndarray:
+        """Tell which values are the nodata value."""
+        if self.nodata is None:
+            return np.zeros(values.shape, bool)
+        if math.isnan(self.nodata):
+            return np.isnan(values)
+        same: np.ndarray = values == values.dtype.type(self.nodata)
+        return same
+
+    def hide(self, window: Window, valid: np.ndarray) -> None:
+        """Take the pixels that mask and alpha hide out of ``valid``."""
         if self.mask:
             valid &= self.dataset.read_masks(self.mask, window=window) != 0
         if self.alpha:
             valid &= self.dataset.read(self.alpha, window=window) != 0
-        return values
 
 
 def choose_bands(dataset: Any, source: RasterSource) -> tuple[int, ...]:

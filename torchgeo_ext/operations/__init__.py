@@ -5,6 +5,7 @@ from torchgeo_ext.operations.create_bundle import create_bundle
 from torchgeo_ext.operations.describe_model import describe_model
 from torchgeo_ext.operations.detect_change import detect_change
 from torchgeo_ext.operations.engine_status import engine_status
+from torchgeo_ext.operations.evaluate_change import evaluate_change
 from torchgeo_ext.operations.list_models import list_models
 from torchgeo_ext.operations.match_radiometry import match_radiometry
 from torchgeo_ext.operations.segment_image import segment_image
@@ -17,6 +18,7 @@ __all__ = (
     'describe_model',
     'detect_change',
     'engine_status',
+    'evaluate_change',
     'list_models',
     'match_radiometry',
     'segment_image',

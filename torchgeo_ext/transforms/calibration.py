@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from torchgeo_ext.errors import BadInput, BadParameter
-from torchgeo_ext.sensors import Sensor
+from torchgeo_ext.sensors import Sensor, find_bands
 from torchgeo_ext.sensors import sensor as find_sensor
 from torchgeo_ext.transforms._base import Drawn, Images, ImageTransform, check_range, per_channel
 
@@ -61,9 +61,7 @@ class Rescale(ImageTransform):
         kind = quantity.upper()
         scale = [_number(values, f'{kind}_MULT_BAND_{band}', path) for band in bands]
         offset = [_number(values, f'{kind}_ADD_BAND_{band}', path) for band in bands]
-        sine = 1.0
-        if quantity == 'reflectance':
-            sine = math.sin(math.radians(_number(values, 'SUN_ELEVATION', path)))
+        sine = _sine(_number(values, 'SUN_ELEVATION', path)) if quantity == 'reflectance' else 1.0
         return cls([value / sine for value in scale], [value / sine for value in offset])
 
     def inverse(self) -> 'Rescale':
@@ -89,19 +87,23 @@ class ToPhysical(Rescale):
 
     Args:
         sensor: Sensor and product, or its name, for instance ``sentinel2_l2a``.
+        sun_elevation: Elevation of the sun over the horizon in degrees, for products whose
+            reflectance still has to be divided by its sine: ``landsat8_l1``, ``landsat9_l1``.
 
     Raises:
-        BadParameter: If the numbers of the product have no published meaning.
+        BadParameter: If the numbers of the product have no published meaning, or the sun is not
+            above the horizon.
     """
 
-    def __init__(self, sensor: Sensor | str) -> None:
+    def __init__(self, sensor: Sensor | str, sun_elevation: float = 90.0) -> None:
         known = find_sensor(sensor) if isinstance(sensor, str) else sensor
         if known.quantity == 'digital_number':
             raise BadParameter(
                 f'sensor is {known.name}, whose numbers no published factor turns into anything.',
                 'Name the product too, for instance sentinel2_l2a, or use Rescale.',
             )
-        super().__init__([known.scale], [known.offset], known.valid_range)
+        sine = _sine(sun_elevation)
+        super().__init__([known.scale / sine], [known.offset / sine], known.valid_range)
         self.sensor = known
 
 
@@ -123,20 +125,17 @@ class RadianceToReflectance(ImageTransform):
     ) -> None:
         super().__init__()
         self.irradiance = tuple(float(value) for value in irradiance)
-        self.sun_elevation = sun_elevation
         self.distance = distance
+        self.sine = _sine(sun_elevation)
         if not all(value > 0 for value in (*self.irradiance, distance)):
-            raise BadParameter('irradiance and distance must be positive.')
-        if not 0 < sun_elevation <= 90:
             raise BadParameter(
-                f'sun_elevation is {sun_elevation}; it must be above 0 and up to 90 degrees.'
+                f'irradiance is {irradiance} and distance {distance}; they must be positive.'
             )
 
     def apply_transform(self, images: Images, drawn: Drawn) -> Images:
         """Turn radiance into reflectance."""
         irradiance = per_channel('irradiance', self.irradiance, images.pixels)
-        sine = math.sin(math.radians(self.sun_elevation))
-        factor = math.pi * self.distance**2 / (irradiance * sine)
+        factor = math.pi * self.distance**2 / (irradiance * self.sine)
         return dataclasses.replace(images, pixels=images.pixels * factor)
 
 
@@ -155,34 +154,35 @@ class BrightnessTemperature(ImageTransform):
     Args:
         sensor: Sensor of the image, or its name; its bands tell which are thermal and their
             constants K1 and K2.
+        bands: Bands of the image, in its order, by name, role or wavelength; by default all of the
+            sensor.
 
     Raises:
-        BadParameter: If no band of the sensor has such constants.
+        BadParameter: If a band is not the sensor's, or for none of them constants are known.
     """
 
-    def __init__(self, sensor: Sensor | str) -> None:
+    def __init__(self, sensor: Sensor | str, bands: Sequence[str | float] | None = None) -> None:
         super().__init__()
-        self.sensor = find_sensor(sensor) if isinstance(sensor, str) else sensor
-        self.thermal = [i for i, band in enumerate(self.sensor.bands) if band.planck]
-        if not self.thermal:
+        known = find_sensor(sensor) if isinstance(sensor, str) else sensor
+        places = range(len(known.bands)) if bands is None else find_bands(bands, known)
+        self.constants = [known.bands[place].planck for place in places]
+        if not any(self.constants):
             raise BadParameter(
-                f'sensor is {self.sensor.name}, of which no thermal constants are known.',
+                f'sensor is {known.name}, of whose bands no thermal constants are known.',
                 'Use torchgeo_ext.transforms.brightness_temperature with constants of your own.',
             )
 
     def apply_transform(self, images: Images, drawn: Drawn) -> Images:
         """Turn radiance of thermal bands into kelvin."""
-        pixels, bands = images.pixels, self.sensor.bands
-        if pixels.shape[1] != len(bands):
+        if images.pixels.shape[1] != len(self.constants):
             raise BadInput(
-                f'The image has {pixels.shape[1]} channels, but {self.sensor.name} has '
-                f'{len(bands)} bands.'
+                f'BrightnessTemperature was given {len(self.constants)} bands, but the image has '
+                f'{images.pixels.shape[1]}.'
             )
-        channels = list(pixels.unbind(1))
-        for i in self.thermal:
-            constants = bands[i].planck
-            assert constants is not None
-            channels[i] = brightness_temperature(channels[i], *constants)
+        channels = [
+            brightness_temperature(channel, *constants) if constants else channel
+            for channel, constants in zip(images.pixels.unbind(1), self.constants, strict=True)
+        ]
         return dataclasses.replace(images, pixels=torch.stack(channels, dim=1))
 
 
@@ -202,6 +202,14 @@ def blackbody_radiance(temperature: Tensor, k1: float, k2: float) -> Tensor:
     """Radiance of a black body, the inverse of :func:`brightness_temperature`."""
     warm = temperature > 0
     return torch.where(warm, k1 / torch.expm1(k2 / torch.where(warm, temperature, 1)), 0)
+
+
+def _sine(sun_elevation: float) -> float:
+    if not 0 < sun_elevation <= 90:
+        raise BadParameter(
+            f'sun_elevation is {sun_elevation}; it must be above 0 and up to 90 degrees.'
+        )
+    return math.sin(math.radians(sun_elevation))
 
 
 def _read_mtl(path: Path) -> dict[str, str]:

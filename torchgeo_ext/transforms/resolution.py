@@ -41,8 +41,9 @@ class Degrade(SampleTransform):
 
     Args:
         ratio: Size of coarse pixels in fine ones.
-        mtf: Modulation transfer at the coarse Nyquist frequency, above 0 and below 1: one for all
-            bands, one per band, or the name of a sensor of :data:`MTF` for its multispectral bands.
+        mtf: Modulation transfer at the coarse Nyquist frequency, above 0 and below 1 (0.707 for the
+            ratio 2): one for all bands, one per band, or the name of a sensor of :data:`MTF` for
+            its multispectral bands.
 
     Raises:
         BadParameter: If the ratio is below 2, a gain out of range or the sensor not known.
@@ -53,8 +54,7 @@ class Degrade(SampleTransform):
     def __init__(self, ratio: int = 4, mtf: float | Sequence[float] | str = 0.3) -> None:
         super().__init__()
         self.ratio = ratio
-        self.mtf = _gains(mtf)
-        _check_ratio(ratio)
+        self.mtf = _gains(mtf, ratio)
 
     def transform(self, sample: Sample) -> Sample:
         """Make image, masks and georeference coarser."""
@@ -107,8 +107,7 @@ def degrade(
         BadInput: If the size is no multiple of the ratio, or there are neither one gain nor as many
             as channels.
     """
-    _check_ratio(ratio)
-    gains = _gains(mtf)
+    gains = _gains(mtf, ratio)
     channels, height, width = image.shape[-3:]
     if height % ratio or width % ratio:
         raise BadInput(
@@ -133,20 +132,21 @@ def degrade(
     return coarse.reshape(*image.shape[:-2], *coarse.shape[-2:])
 
 
-def _gains(mtf: float | Sequence[float] | str) -> tuple[float, ...]:
+def _gains(mtf: float | Sequence[float] | str, ratio: int) -> tuple[float, ...]:
+    if ratio < 2:
+        raise BadParameter(f'ratio is {ratio}; it must be a whole number from 2.')
     if isinstance(mtf, str):
         if mtf not in MTF:
             raise BadParameter(f'mtf is {mtf!r}; sensors are {", ".join(MTF)}.')
         return MTF[mtf][0]
     gains = tuple(float(gain) for gain in (mtf if isinstance(mtf, Sequence) else [mtf]))
-    if not gains or not all(0 < gain < 1 for gain in gains):
-        raise BadParameter(f'mtf is {mtf}; gains must be between 0 and 1.')
+    # the centre of a coarse pixel of even size lies between fine ones, of which the mean is taken
+    highest = 1.0 if ratio % 2 else math.cos(math.pi / (2 * ratio))
+    if not gains or not all(0 < gain < highest for gain in gains):
+        raise BadParameter(
+            f'mtf is {mtf}; for the ratio {ratio} gains must be between 0 and {highest:.3g}.'
+        )
     return gains
-
-
-def _check_ratio(ratio: int) -> None:
-    if ratio < 2:
-        raise BadParameter(f'ratio is {ratio}; it must be a whole number from 2.')
 
 
 @functools.lru_cache
@@ -156,6 +156,7 @@ def _kernel(gain: float, ratio: int) -> tuple[float, ...]:
     Centred on a coarse pixel: on a pixel for odd ratios, between two for even ones. Its width is
     found by bisection, since a narrow sampled Gaussian responds differently from a continuous one.
     """
+    # the continuous Gaussian's, and some more
     narrow, wide = 0.0, ratio * math.sqrt(-2 * math.log(gain)) / math.pi + ratio
     for _ in range(60):
         sigma = (narrow + wide) / 2
@@ -170,9 +171,11 @@ def _kernel(gain: float, ratio: int) -> tuple[float, ...]:
 
 def _gaussian(sigma: float, ratio: int) -> tuple[float, ...]:
     count = ratio + 2 * math.ceil(max(_REACH * sigma - ratio / 2, 0))
-    places = [i - (count - 1) / 2 for i in range(count)]
-    weights = [math.exp(-0.5 * (place / sigma) ** 2) for place in places]
-    return tuple(weight / sum(weights) for weight in weights)
+    squares = [(i - (count - 1) / 2) ** 2 for i in range(count)]
+    # relative to the highest, which would underflow in narrow ones
+    weights = [math.exp(-0.5 * (square - min(squares)) / sigma**2) for square in squares]
+    total = sum(weights)
+    return tuple(weight / total for weight in weights)
 
 
 def _filter(images: Tensor, kernels: Sequence[Sequence[float]], ratio: int) -> Tensor:

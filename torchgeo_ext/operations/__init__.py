@@ -1,5 +1,6 @@
 """What a user can do: one file per operation."""
 
+from torchgeo_ext.operations.compute_statistics import compute_statistics
 from torchgeo_ext.operations.coregister import coregister
 from torchgeo_ext.operations.create_bundle import create_bundle
 from torchgeo_ext.operations.describe_model import describe_model
@@ -13,6 +14,7 @@ from torchgeo_ext.operations.train_change import train_change
 from torchgeo_ext.operations.train_segmentation import train_segmentation
 
 __all__ = (
+    'compute_statistics',
     'coregister',
     'create_bundle',
     'describe_model',

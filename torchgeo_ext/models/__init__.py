@@ -7,6 +7,7 @@ from inspect import isfunction
 
 from torchgeo_ext.models._torchgeo import teach
 from torchgeo_ext.models.bit import BIT, bit
+from torchgeo_ext.models.cdmaskformer import CDMaskFormer, cdmaskformer
 from torchgeo_ext.models.cfnet import CFNet, CFNet_Weights, cfnet
 from torchgeo_ext.models.changeagent import ChangeAgent, ChangeAgent_Weights, changeagent
 from torchgeo_ext.models.changeformer import ChangeFormer, changeformer
@@ -25,6 +26,7 @@ from torchgeo_ext.models.tinycd import TinyCD, TinyCD_Weights, tinycd
 
 __all__ = (
     'BIT',
+    'CDMaskFormer',
     'CFNet',
     'CFNet_Weights',
     'ChangeAgent',
@@ -40,6 +42,7 @@ __all__ = (
     'TinyCD',
     'TinyCD_Weights',
     'bit',
+    'cdmaskformer',
     'cfnet',
     'changeagent',
     'changeformer',

@@ -92,6 +92,21 @@ def date_masks(sample: Sample) -> dict[str, Tensor]:
     }
 
 
+def take(values: Tensor, index: Tensor, dim: int) -> Tensor:
+    """Pick along an axis, all others broadcast: ``torch.take_along_dim`` without its checks.
+
+    They take longer than the picking.
+    """
+    sizes = torch.broadcast_shapes(*(x.narrow(dim, 0, 1).shape for x in (values, index)))
+
+    def widen(tensor: Tensor) -> Tensor:
+        lengths = list(sizes)
+        lengths[dim] = tensor.shape[dim]
+        return tensor.expand(lengths)
+
+    return widen(values).gather(dim, widen(index))
+
+
 def write_valid(sample: Sample, valid: Tensor) -> None:
     """Put validity (b, t, h, w) or (b, h, w) into a sample in the form it had before."""
     dtype = sample['mask_valid'].dtype if 'mask_valid' in sample else torch.bool

@@ -122,10 +122,10 @@ def cloud_layer(thickness: Tensor, wavelengths: Tensor, phase: Phase) -> tuple[T
     backward = 1 - (1 - absorbed) * PARTICLES[phase].asymmetry
     similarity = (absorbed / backward).sqrt()
     deepest = (1 - similarity) / (1 + similarity)  # reflectance of an endless cloud
-    depth = (3 * absorbed * backward).sqrt() * thickness
-    twice = -torch.expm1(-2 * depth)
-    rest = 1 - deepest.square() * (1 - twice)
-    return deepest * twice / rest, (1 - deepest.square()) * torch.exp(-depth) / rest
+    faded = (thickness * -(3 * absorbed * backward).sqrt()).exp()
+    twice = faded.square()
+    rest = (1 - deepest.square() * twice).reciprocal()
+    return deepest * (1 - twice) * rest, (1 - deepest.square()) * faded * rest
 
 
 def direct_share(wavelengths: Tensor, sun_zenith: Tensor) -> Tensor:
@@ -191,9 +191,12 @@ def turbulent_fields(
     amplitude = (rows.square() + columns.square() + size**-2) ** (-2 / 3)
     amplitude[0, 0] = 0
     waves = torch.fft.rfft2(noise) * amplitude
-    phase = -2 * math.pi * (rows * down[:, None, None] + columns * right[:, None, None])
-    moved = waves * torch.polar(torch.ones_like(phase), phase)
+    moved = waves * _waves(rows * down[:, None, None]) * _waves(columns * right[:, None, None])
     return torch.fft.irfft2(waves, s=(height, width)), torch.fft.irfft2(moved, s=(height, width))
+
+
+def _waves(cycles: Tensor) -> Tensor:
+    return torch.polar(torch.ones_like(cycles), -2 * math.pi * cycles)
 
 
 class SimulateClouds(ImageTransform):
@@ -362,6 +365,6 @@ def _check_reflective(wavelengths: Tensor) -> None:
 
 def _quantile(values: Tensor, share: Tensor) -> Tensor:
     """A quantile of its own for each row of (n, m) values."""
-    ordered = values.sort(dim=1).values
-    index = (share * (values.shape[1] - 1)).round().long()
-    return ordered.gather(1, index[:, None])[:, 0]
+    places = 1 + (share * (values.shape[1] - 1)).round().long()
+    pairs = zip(values, places.tolist(), strict=True)
+    return torch.stack([row.kthvalue(place).values for row, place in pairs])

@@ -3,6 +3,7 @@
 Axes: t time, c channel, h height, w width, ... anything before, for instance a batch.
 """
 
+import itertools
 from typing import Literal, NamedTuple, get_args
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 from torchgeo_ext.errors import BadInput, BadParameter
 from torchgeo_ext.transforms._bands import Bands, positions
 from torchgeo_ext.transforms._base import Sample, SampleTransform
-from torchgeo_ext.transforms._series import Series, like_sample, read_series, write_valid
+from torchgeo_ext.transforms._series import Series, like_sample, read_series, take, write_valid
 
 type CompositeMethod = Literal['median', 'mean', 'max_ndvi', 'medoid']
 
@@ -42,7 +43,7 @@ def median_composite(images: Tensor, valid: Tensor) -> Composite:
     ordered = torch.where(valid.unsqueeze(-3), images, torch.inf).sort(dim=-4).values
     count = valid.sum(dim=-3)[..., None, None, :, :]
     low, high = (
-        torch.take_along_dim(ordered, index, -4).squeeze(-4)
+        take(ordered, index, -4).squeeze(-4)
         for index in (((count - 1) // 2).clamp(min=0), (count // 2).clamp(max=valid.shape[-3] - 1))
     )
     return _or_first((low + high) / 2, images, valid)
@@ -103,13 +104,14 @@ def medoid_date(images: Tensor, valid: Tensor) -> Tensor:
         valid.
     """
     images = torch.where(valid.unsqueeze(-3), images, 0)
-    totals = []
-    for date in range(valid.shape[-3]):
-        one = images[..., date : date + 1, :, :, :]
-        distance = torch.linalg.vector_norm(images - one, dim=-3)
-        totals.append(torch.where(valid, distance, 0).sum(dim=-3))
-    total = torch.where(valid, torch.stack(totals, dim=-3), torch.inf)
-    return torch.where(valid.any(dim=-3), total.argmin(dim=-3), -1)
+    total = torch.zeros_like(images[..., 0, :, :])
+    for one, other in itertools.combinations(range(valid.shape[-3]), 2):
+        distance = (images[..., one, :, :, :] - images[..., other, :, :, :]).square_()
+        distance = distance.sum(dim=-3).sqrt_()
+        total[..., one, :, :] += distance * valid[..., other, :, :]
+        total[..., other, :, :] += distance * valid[..., one, :, :]
+    nearest = torch.where(valid, total, torch.inf).argmin(dim=-3)
+    return torch.where(valid.any(dim=-3), nearest, -1)
 
 
 def take_dates(images: Tensor, dates: Tensor) -> Tensor:
@@ -123,7 +125,7 @@ def take_dates(images: Tensor, dates: Tensor) -> Tensor:
         (..., c, h, w) pixel values.
     """
     index = dates.clamp(min=0)[..., None, None, :, :]
-    return torch.take_along_dim(images, index, -4).squeeze(-4)
+    return take(images, index, -4).squeeze(-4)
 
 
 def _or_first(image: Tensor, images: Tensor, valid: Tensor) -> Composite:

@@ -11,7 +11,7 @@ from typing import Literal, get_args
 
 import torch
 from torch import Tensor
-from torch.nn.functional import grid_sample
+from torch.nn.functional import affine_grid, grid_sample
 
 from torchgeo_ext.errors import BadParameter
 from torchgeo_ext.transforms._base import (
@@ -43,19 +43,19 @@ def misregistered_grid(
         scale: (n,) factor it is enlarged by about its centre.
 
     Returns:
-        (n, h, w, 2) column and row in the image before it was moved, in pixels.
+        (n, h, w, 2) places in the image before it was moved, as ``grid_sample`` wants them without
+        ``align_corners``.
     """
     height, width = size
-    centre = shift.new_tensor(((width - 1) / 2, (height - 1) / 2))
-    columns = torch.arange(width, device=shift.device, dtype=shift.dtype)
-    rows = torch.arange(height, device=shift.device, dtype=shift.dtype)
-    places = torch.stack(torch.meshgrid(columns, rows, indexing='xy'), dim=-1)
-    offset = places - centre - shift[:, None, None]
     angle = torch.deg2rad(torch.as_tensor(rotation).to(shift)).expand(len(shift))
     factor = torch.as_tensor(scale).to(shift).expand(len(shift))
     cos, sin = angle.cos() / factor, angle.sin() / factor
     back = torch.stack((cos, sin, -sin, cos), dim=-1).unflatten(-1, (2, 2))
-    return torch.einsum('nij,nhwj->nhwi', back, offset) + centre
+    # places run from -1 to 1 along either axis
+    half = shift.new_tensor((width / 2, height / 2))
+    moved = -(back @ shift[:, :, None]) / half[:, None]
+    theta = torch.cat((back * half / half[:, None], moved), dim=-1)
+    return affine_grid(theta, [len(shift), 1, height, width], align_corners=False)
 
 
 def resample(
@@ -66,16 +66,14 @@ def resample(
     Args:
         images: (n, c, h, w) pixel values, 0 where invalid.
         valid: (n, 1, h, w) bool.
-        grid: (n, h, w, 2) columns and rows to read at, in pixels.
+        grid: (n, h, w, 2) places to read at, of :func:`misregistered_grid`.
         resampling: 'bilinear' or 'bicubic'.
 
     Returns:
         The images, and where no invalid pixel or rim had a part in them, (n, 1, h, w) bool.
     """
-    size = grid.new_tensor((images.shape[-1], images.shape[-2]))
-    places = (2 * grid + 1) / size - 1
-    read = grid_sample(images, places, mode=resampling, align_corners=False)
-    weight = grid_sample(valid.to(images), places, mode=resampling, align_corners=False)
+    read = grid_sample(images, grid, mode=resampling, align_corners=False)
+    weight = grid_sample(valid.to(images), grid, mode=resampling, align_corners=False)
     return read, (weight - 1).abs() < 1e-3
 
 
@@ -226,8 +224,6 @@ class MisregisterBands(ImageTransform):
 
 
 def _nearest(masks: Tensor, grid: Tensor) -> Tensor:
-    """Read (n, h, w) masks at the pixels nearest to fractional places."""
-    height, width = masks.shape[-2:]
-    columns, rows = grid.round().long().unbind(-1)
-    index = rows.clamp(0, height - 1) * width + columns.clamp(0, width - 1)
-    return masks.flatten(1).gather(1, index.flatten(1)).reshape(masks.shape)
+    """Read (n, h, w) masks at the pixels nearest to places."""
+    values = masks[:, None].to(grid)
+    return grid_sample(values, grid, mode='nearest', align_corners=False)[:, 0].to(masks.dtype)

@@ -17,7 +17,7 @@ from torchgeo_ext.transforms._base import (
     check_range,
     uniform,
 )
-from torchgeo_ext.transforms._series import date_masks, like_sample, read_series
+from torchgeo_ext.transforms._series import date_masks, like_sample, read_series, take
 
 #: Mask value of pixels without a label.
 IGNORE = -1
@@ -252,8 +252,8 @@ class SeasonalMix(SampleTransform):
         partner = _partners(count, dates).to(images.device)
         share = uniform(count, self.share)
         chosen = (torch.rand(count) < self.p).to(images.device)
-        others = torch.take_along_dim(images, partner[:, :, None, None, None], 1)
-        both = valid & torch.take_along_dim(valid, partner[:, :, None, None], 1)
+        others = take(images, partner[:, :, None, None, None], 1)
+        both = valid & take(valid, partner[:, :, None, None], 1)
         both &= chosen[:, None, None, None]
         if self.mode == 'blend':
             mixed = torch.lerp(images, others, share.to(images)[:, None, None, None, None])
@@ -261,7 +261,7 @@ class SeasonalMix(SampleTransform):
             mixed = others
             both &= random_boxes(count, height, width, share).to(images.device)[:, None]
             for key, mask in date_masks(sample).items():
-                other = torch.take_along_dim(mask, partner[:, :, None, None], 1)
+                other = take(mask, partner[:, :, None, None], 1)
                 sample[key] = like_sample(sample, torch.where(both, other, mask))
         sample['image'] = like_sample(sample, torch.where(both.unsqueeze(2), mixed, images))
         return sample

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from torchgeo_ext.errors import BadInput, BadParameter
 from torchgeo_ext.transforms._base import Sample, SampleTransform
-from torchgeo_ext.transforms._series import like_sample, read_days, read_series, write_valid
+from torchgeo_ext.transforms._series import like_sample, read_days, read_series, take, write_valid
 
 #: Mean length of a Gregorian year in days.
 YEAR = 365.2425
@@ -47,7 +47,7 @@ def fill_gaps(
     dates = valid.shape[-3]
     order = days.argsort(dim=-1, stable=True)[..., None, None]
     rank = order.argsort(dim=-3)
-    seen = torch.take_along_dim(valid, order, -3)
+    seen = take(valid, order, -3)
     position = torch.arange(dates, device=valid.device)[:, None, None]
     before = torch.where(seen, position, -1).cummax(dim=-3).values
     after = torch.where(seen, position, dates).flip(-3).cummin(dim=-3).values.flip(-3)
@@ -58,8 +58,8 @@ def fill_gaps(
     )
 
     days = days[..., None, None]
-    now = torch.take_along_dim(days, order, -3)
-    left, right = (torch.take_along_dim(now, index, -3) for index in (before, after))
+    now = take(days, order, -3)
+    left, right = (take(now, index, -3) for index in (before, after))
     # where both are one date, any weight will do
     weight = (now - left) / torch.where(right > left, right - left, 1)
     if method == 'nearest':
@@ -67,13 +67,11 @@ def fill_gaps(
     gap = torch.maximum(right, now) - torch.minimum(left, now)
     filled = ~seen & any_date & (gap <= max_gap)
 
-    before, after = (torch.take_along_dim(order, index, -3) for index in (before, after))
+    before, after = (take(order, index, -3) for index in (before, after))
     before, after, weight, filled = (
-        torch.take_along_dim(value, rank, -3) for value in (before, after, weight, filled)
+        take(value, rank, -3) for value in (before, after, weight, filled)
     )
-    left, right = (
-        torch.take_along_dim(images, index.unsqueeze(-3), -4) for index in (before, after)
-    )
+    left, right = (take(images, index.unsqueeze(-3), -4) for index in (before, after))
     between = torch.lerp(left, right, weight.to(images.dtype).unsqueeze(-3))
     return torch.where(filled.unsqueeze(-3), between, images), filled
 

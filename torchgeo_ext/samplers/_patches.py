@@ -36,7 +36,7 @@ class Location(tuple[slice, slice]):
     tile_id: int
 
     def __new__(cls, x: slice, y: slice, time: slice | None = None, *, tile_id: int = 0) -> Self:
-        location = super().__new__(cls, (x, y) if time is None else (x, y, time))  # type: ignore[arg-type]  # a GeoSlice may have three
+        location = super().__new__(cls, (x, y) if time is None else (x, y, time))
         location.tile_id = tile_id
         return location
 

@@ -1,6 +1,6 @@
 """The land a sampler works on: rasters, the part of each that may be sampled, coordinates."""
 
-from collections.abc import Sequence
+import functools
 from typing import Any
 
 import numpy as np
@@ -51,9 +51,8 @@ class Place:
         self, dataset: GeoDataset, roi: Any | None = None, toi: pd.Interval | None = None
     ) -> None:
         self.crs = dataset.crs
-        exact = getattr(dataset, 'grids', None)
-        self.exact = exact is not None
-        self.grids: Sequence[Grid] = tuple(exact) if exact is not None else _parts(dataset)
+        self.exact = hasattr(dataset, 'grids')
+        self.grids = footprint_grids(dataset)
         # comparing reference systems is slow, patches are many
         self._foreign = [bool(grid.crs and self.crs != grid.crs) for grid in self.grids]
         self.index = dataset.index if toi is None else _within(dataset, toi)
@@ -119,6 +118,21 @@ class Place:
             out[here, 0], out[here, 1] = x, y
         return out
 
+    def difference(
+        self, anchor: NDArray[np.float64], others: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Subtract a position from others in the dataset's reference system, (n, 2)."""
+        away = others - anchor
+        if self.crs is not None and self.crs.is_geographic:
+            # the shorter way round
+            away[:, 0] = (away[:, 0] + 180) % 360 - 180
+        return away
+
+    def on(self, scene: int, point: shapely.Point) -> tuple[float, float]:
+        """Give the pixel position (column, row) on a raster of a point of the dataset."""
+        there = to_pixels(point, self.crs, self.grids[scene])
+        return there.x, there.y
+
     def inside(
         self, scene: int, tops: NDArray[Any], lefts: NDArray[Any], size: tuple[int, int]
     ) -> NDArray[np.bool_]:
@@ -162,16 +176,31 @@ class Place:
 _NOTHING = Window(0, 0, 0, 0)
 
 
+def footprint_grids(dataset: GeoDataset) -> tuple[Grid, ...]:
+    """Give the grids a dataset is sampled on: its own, or one per part of its footprint."""
+    return tuple(dataset.grids) if hasattr(dataset, 'grids') else _parts(dataset)
+
+
 def cell_shape(grid: Grid, cell: int) -> tuple[int, int]:
     """Give how many rows and columns of cells a raster has."""
     return -(-grid.height // cell), -(-grid.width // cell)
 
 
+@functools.lru_cache(maxsize=64)
 def transformer(source: Any, target: Any) -> pyproj.Transformer:
     """Give the projection between two reference systems of any library."""
     return pyproj.Transformer.from_crs(
         pyproj.CRS.from_user_input(source), pyproj.CRS.from_user_input(target), always_xy=True
     )
+
+
+def corners(grid: Grid, crs: Any | None) -> tuple[Any, Any]:
+    """Give x and y of the corners of all pixels in a reference system, (h + 1, w + 1) each."""
+    points: Any = tuple(np.meshgrid(np.arange(grid.width + 1), np.arange(grid.height + 1)))
+    points = grid.transform @ points
+    if crs and grid.crs and crs != grid.crs:
+        points = transformer(grid.crs, crs).transform(*points)
+    return points
 
 
 def to_pixels(geometry: Any, crs: Any | None, grid: Grid) -> Any:

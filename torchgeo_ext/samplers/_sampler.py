@@ -118,7 +118,7 @@ class PatchSampler(SpatialSampler, DistributedSampler[Any]):
         def start() -> list[Any]:
             return [plot_polygon(self.geometry, ax=axes, add_points=False, alpha=0.3)]
 
-        def add(cut: Cut) -> list[Rectangle]:
+        def add(cut: Cut) -> list[Any]:
             x, y = self.place.slices(cut.scene, cut.window)
             patch = Rectangle(
                 (x.start, y.start), x.stop - x.start, y.stop - y.start, color='C1', alpha=0.3
@@ -126,15 +126,28 @@ class PatchSampler(SpatialSampler, DistributedSampler[Any]):
             return [axes.add_patch(patch)]
 
         return FuncAnimation(
-            figure, add, frames=self.cuts, init_func=start, save_count=len(self), repeat=False
+            figure,
+            add,
+            frames=self.cuts,  # type: ignore[arg-type]  # any iterator will do
+            init_func=start,
+            save_count=len(self),
+            repeat=False,
         )
 
 
 class _Product(SpatioTemporalSampler, DistributedSampler[Any]):
     """TorchGeo's product of space and time, whose spatial part shares the work out."""
 
+    spatial_sampler: PatchSampler
+
     def set_epoch(self, epoch: int) -> None:
-        self.spatial_sampler.set_epoch(epoch)  # type: ignore[attr-defined]  # one of ours
+        self.spatial_sampler.set_epoch(epoch)
+
+    def __iter__(self) -> Iterator[tuple[slice, slice, slice]]:
+        # TorchGeo's own temporal samplers know no epochs
+        if hasattr(self.temporal_sampler, 'set_epoch'):
+            self.temporal_sampler.set_epoch(self.spatial_sampler.epoch)
+        return super().__iter__()
 
 
 def pixels(size: Size, units: Units, res: tuple[float, float]) -> tuple[int, int]:

@@ -1,30 +1,64 @@
 """A hold-out of whole blocks of land, so that validation is not asked of next-door pixels.
 
 Neighbouring pixels are nearly copies of each other; a random split of pixels or patches therefore
-tells how well a model remembers, not how well it maps. Whole blocks are held out instead, the same
-blocks for every raster of a place, with a margin around them that is used for nothing.
+tells how well a model remembers, not how well it maps. Whole blocks or regions are held out
+instead, the same ones for every raster of a place, with a margin around them that is used for
+nothing.
 
 See Roberts et al. (2017), Cross-validation strategies for data with temporal, spatial,
 hierarchical, or phylogenetic structure, https://doi.org/10.1111/ecog.02881.
 """
 
 import functools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
+import geopandas
 import numpy as np
 import pyproj
 from affine import Affine
 from numpy.typing import NDArray
+from pyogrio.errors import DataSourceError
 from rasterio.crs import CRS
 from rasterio.windows import Window
+from scipy.spatial import cKDTree
 
+from torchgeo_ext.errors import BadInput, BadParameter
 from torchgeo_ext.inference.grid import Grid
+from torchgeo_ext.samplers._metric import metric_crs, stretch
+from torchgeo_ext.samplers._place import transformer
+from torchgeo_ext.samplers._regions import RegionRoles
+from torchgeo_ext.samplers._roles import MARGIN, TRAINING, UNUSED, VALIDATION, Roles
 
-#: What a pixel is used for.
-UNUSED, TRAINING, VALIDATION, MARGIN = range(4)
+__all__ = (
+    'MARGIN',
+    'TRAINING',
+    'UNUSED',
+    'VALIDATION',
+    'BlockLattice',
+    'BlockRoles',
+    'BlockedSplit',
+    'block_key',
+    'choose_folds',
+    'coarser_key',
+)
 
 _STRIDE = 2**32  # a block's row and column in one integer
+
+#: Blocks that are chosen automatically are as large as leaves this many with labels, or this many
+#: per fold, within these limits in pixels of the first raster.
+_WANTED, _WANTED_PER_FOLD, _SMALLEST, _LARGEST = 24, 4, 16, 512
+#: Blocks that are counted one by one; rasters with more begin with larger blocks.
+_MOST = 20_000
+#: Width of the margin as a part of a block, where no buffer is given.
+_MARGIN = 1 / 8
+#: Height and width of what is looked at at once.
+_CHUNK = 1024
+#: Times each block may change its fold; it ends by itself much earlier.
+_SWEEPS = 100
+
+Histograms = Mapping[int, NDArray[np.int64]]
 
 
 @dataclass(frozen=True)
@@ -44,6 +78,10 @@ class BlockLattice:
         """Lay blocks of ``size`` x ``size`` pixels of a grid over the plane, from its corner on."""
         return cls(grid.crs, grid.transform @ Affine.scale(size))
 
+    def coarser(self) -> 'BlockLattice':
+        """Give blocks twice as wide; :func:`coarser_key` leads to them."""
+        return BlockLattice(self.crs, self.transform @ Affine.scale(2))
+
     def coordinates(
         self, grid: Grid, window: Window
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -53,7 +91,7 @@ class BlockLattice:
         if self.crs is None or grid.crs is None or self.crs == grid.crs:
             return _apply(~self.transform @ grid.transform, columns, rows)
         x, y = np.broadcast_arrays(*_apply(grid.transform, columns, rows))
-        x, y = _transformer(grid.crs.to_wkt(), self.crs.to_wkt()).transform(x, y)
+        x, y = transformer(grid.crs, self.crs).transform(x, y)
         return _apply(~self.transform, x, y)
 
     def keys(self, grid: Grid, window: Window) -> NDArray[np.int64]:
@@ -69,9 +107,15 @@ def block_key(column: Any, row: Any) -> NDArray[np.int64]:
     return keys
 
 
+def block_of(key: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Give column and row of blocks."""
+    # columns are 32-bit numbers that may be negative
+    row, column = np.divmod(key + _STRIDE // 2, _STRIDE)
+    return column - _STRIDE // 2, row
+
+
 def coarser_key(key: int) -> int:
     """Give the key of the block, twice as wide, that a block is part of."""
-    # columns are 32-bit numbers that may be negative
     row, column = divmod(key + _STRIDE // 2, _STRIDE)
     return (row // 2) * _STRIDE + (column - _STRIDE // 2) // 2
 
@@ -81,56 +125,36 @@ def _apply(transform: Affine, x: Any, y: Any) -> tuple[Any, Any]:
     return a * x + b * y + c, d * x + e * y + f
 
 
-@functools.lru_cache(maxsize=64)
-def _transformer(source: str, target: str) -> pyproj.Transformer:
-    return pyproj.Transformer.from_crs(source, target, always_xy=True)
-
-
 @dataclass(frozen=True, eq=False)
-class BlockedSplit:
+class BlockRoles(Roles):
     """Blocks to learn from and blocks to be judged by.
 
     Args:
         lattice: Where the blocks are.
         training: Keys of the training blocks, sorted.
         validation: Keys of the validation blocks, sorted.
-        margin: Width of the strip around validation blocks that is not learned from, as a
-            fraction of a block (0 to 1).
+        margin: Width of the strip around validation blocks that is not learned from, in blocks.
+        side: Metres on the ground that a block is wide at least.
     """
 
     lattice: BlockLattice
     training: NDArray[np.int64]
     validation: NDArray[np.int64]
     margin: float = 0.0
+    side: float = 1.0
 
-    @classmethod
-    def stratified(
-        cls,
-        lattice: BlockLattice,
-        histograms: dict[int, NDArray[np.int64]],
-        *,
-        fraction: float = 0.2,
-        margin: float = 0.0,
-        seed: int = 0,
-    ) -> 'BlockedSplit':
-        """Choose validation blocks so that every class has about its share in them.
+    @property
+    def buffer(self) -> float:  # type: ignore[override]  # follows from the margin
+        """Metres around validation blocks that are not learned from."""
+        return self.margin * self.side
 
-        Args:
-            lattice: Where the blocks are.
-            histograms: Labelled pixels per class (k numbers) of each block that has any.
-            fraction: Share of each class that shall be held out.
-            margin: See the class.
-            seed: Another seed, another choice.
-
-        Raises:
-            ValueError: If there are fewer than two blocks.
-        """
-        keys = np.array(sorted(histograms), dtype=np.int64)
-        held_out = choose_blocks(np.array([histograms[k] for k in keys]), fraction, seed)
-        return cls(lattice, keys[~held_out], keys[held_out], margin)
+    @property
+    def crs(self) -> CRS | None:
+        """Reference system of the blocks."""
+        return self.lattice.crs
 
     def roles(self, grid: Grid, window: Window) -> NDArray[np.uint8]:
-        """Say of each pixel of a window what it is used for.
+        """Say of each pixel of a window what it is used for, by its centre.
 
         Returns:
             (h, w): ``UNUSED``, ``TRAINING``, ``VALIDATION`` or ``MARGIN``.
@@ -141,62 +165,293 @@ class BlockedSplit:
         roles = np.full(keys.shape, UNUSED, dtype=np.uint8)
         roles[np.isin(keys, np.intersect1d(present, self.training))] = TRAINING
         roles[np.isin(keys, np.intersect1d(present, self.validation))] = VALIDATION
-        for dx, dy in np.ndindex(3, 3) if self.margin else ():
-            beside = block_key(column + (dx - 1) * self.margin, row + (dy - 1) * self.margin)
+        for right, down in np.ndindex(*2 * (len(self._steps),)) if self.margin else ():
+            beside = block_key(column + self._steps[right], row + self._steps[down])
             near = np.isin(beside, self.validation)
             roles[near & (roles == TRAINING)] = MARGIN
         return roles
 
+    @functools.cached_property
+    def _steps(self) -> NDArray[np.float64]:
+        # no block fits between points that are at most a block apart
+        return np.linspace(-self.margin, self.margin, 2 * int(np.ceil(self.margin)) + 1)
 
-def choose_blocks(histograms: NDArray[Any], fraction: float, seed: int) -> NDArray[np.bool_]:
-    """Choose blocks that together hold about ``fraction`` of each class.
+    def distances(self, grid: Grid, window: Window) -> NDArray[np.float64]:
+        """Measure how far each pixel centre is from the nearest validation block.
 
-    Starts from a random choice and moves the one block that helps most until none helps. A class
-    that lies in two or more blocks gets at least one on either side where that is possible.
+        The larger of the distances across and down, which is less than the true one; negative
+        inside.
+        """
+        points = np.stack(np.broadcast_arrays(*self.lattice.coordinates(grid, window)), axis=-1)
+        if not len(self.validation):
+            return np.full(points.shape[:-1], np.inf)
+        to_centre, _ = self._tree.query(points, p=np.inf)
+        distances: NDArray[np.float64] = (to_centre - 0.5) * self.side
+        return distances
+
+    @functools.cached_property
+    def _tree(self) -> Any:
+        return cKDTree(np.column_stack(block_of(self.validation)) + 0.5)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give what JSON can hold."""
+        return {
+            'crs': self.lattice.crs.to_wkt() if self.lattice.crs else None,
+            'transform': list(self.lattice.transform[:6]),
+            'training': self.training.tolist(),
+            'validation': self.validation.tolist(),
+            'margin': self.margin,
+            'side': self.side,
+        }
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> Self:
+        """Take what :meth:`to_dict` gave."""
+        crs = CRS.from_wkt(stored['crs']) if stored['crs'] else None
+        return cls(
+            BlockLattice(crs, Affine(*stored['transform'])),
+            np.array(stored['training'], np.int64),
+            np.array(stored['validation'], np.int64),
+            stored['margin'],
+            stored['side'],
+        )
+
+
+@dataclass(frozen=True)
+class BlockedSplit:
+    """How to split land into a part to learn from and a part to be judged by.
+
+    Without ``regions``, square blocks are dealt out to folds, so that each fold has its share of
+    every class, and one fold is held out. With ``regions``, one of them is held out.
+
+    Args:
+        folds: Number of folds.
+        fold: The fold held out, from 0; with ``regions``, the position of the region held out
+            among their sorted names, if ``region`` does not name it.
+        block_size: Height and width of a block in metres; by default blocks are as large as leaves
+            some for every fold.
+        buffer: Metres around what is held out that are not learned from; by default an eighth of a
+            block, and nothing around regions.
+        stratify: Give each fold its share of every class, not only of blocks.
+        regions: Polygons (any file GDAL reads).
+        region_field: Field with the names of the regions.
+        region: Name of the region held out.
+        seed: Another seed, other folds.
+
+    Raises:
+        BadParameter: If the values do not fit each other.
+    """
+
+    folds: int = 5
+    fold: int = 0
+    block_size: float | None = None
+    buffer: float | None = None
+    stratify: bool = True
+    regions: str | None = None
+    region_field: str | None = None
+    region: str | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.folds < 2:
+            raise BadParameter(f'folds: {self.folds} is less than two.')
+        if self.fold < 0 or (self.regions is None and self.fold >= self.folds):
+            raise BadParameter(f'fold: {self.fold} is not between 0 and {self.folds - 1}.')
+        if self.block_size is not None and self.block_size <= 0:
+            raise BadParameter(f'block_size: {self.block_size} is not a positive length in metres.')
+        if self.buffer is not None and self.buffer < 0:
+            raise BadParameter(f'buffer: {self.buffer} is a negative length in metres.')
+        if (self.regions is None) != (self.region_field is None):
+            raise BadParameter(
+                f'regions: {self.regions} and region_field: {self.region_field} go together.'
+            )
+        if self.region is not None and self.regions is None:
+            raise BadParameter(f'region: {self.region} needs regions.')
+
+    def resolve(
+        self, grids: Sequence[Grid], count: Callable[[BlockLattice], Histograms] | None = None
+    ) -> Roles:
+        """Decide what each place is used for.
+
+        Args:
+            grids: The rasters.
+            count: Counts the labelled pixels per class (k numbers) of each block that has any;
+                called at most once. By default all pixels count, as one class. Not needed with
+                ``regions``.
+
+        Raises:
+            BadParameter: If there are fewer blocks than folds, or no such region.
+            BadInput: If no pixel is labelled, or the regions cannot be read.
+        """
+        if self.regions is not None:
+            return self._hold_out_region(grids)
+        plane = metric_crs(grids)
+        widest = stretch(plane, grids)
+        lattice, histograms = self._blocks(grids, plane, count)
+        if len(histograms) < self.folds:
+            raise self._too_few(len(histograms), lattice)
+        keys = np.array(sorted(histograms), dtype=np.int64)
+        counts = np.array([histograms[key] for key in keys.tolist()])
+        if not self.stratify:
+            counts = np.ones((len(keys), 1), np.int64)
+        held_out = choose_folds(counts, self.folds, self.seed) == self.fold
+        side = lattice.transform.a / widest
+        margin = _MARGIN if self.buffer is None else self.buffer / side
+        return BlockRoles(lattice, keys[~held_out], keys[held_out], margin, side)
+
+    def _blocks(
+        self,
+        grids: Sequence[Grid],
+        plane: CRS | None,
+        count: Callable[[BlockLattice], Histograms] | None,
+    ) -> tuple[BlockLattice, Histograms]:
+        """Lay out blocks, as large as they were wished or as is good, and count their labels."""
+        pixel, corner = _pixel(grids[0], plane)
+        size = _SMALLEST
+        area = sum(grid.height * grid.width for grid in grids)
+        while area / size**2 > _MOST:
+            size *= 2
+        side = pixel * size if self.block_size is None else self.block_size
+        lattice = BlockLattice(plane, Affine.translation(*corner) @ Affine.scale(side, -side))
+        histograms = _pixels_per_block(grids, lattice) if count is None else count(lattice)
+        if not histograms:
+            raise BadInput(
+                'labels: no pixel has both a label and a measurement.',
+                'Check the nodata values of images and labels, and ignore_value.',
+            )
+        wanted = max(_WANTED, _WANTED_PER_FOLD * self.folds)
+        while self.block_size is None and size < _LARGEST:
+            coarser = _coarsen(histograms)
+            if len(coarser) < wanted:
+                break
+            lattice, histograms, size = lattice.coarser(), coarser, size * 2
+        return lattice, histograms
+
+    def _too_few(self, number: int, lattice: BlockLattice) -> BadParameter | BadInput:
+        found = (
+            f'all labels lie in {number} block{"s" if number > 1 else ""} of '
+            f'{lattice.transform.a:g} m, fewer than {self.folds} folds'
+        )
+        if self.block_size is None:
+            return BadInput(f'labels: {found}.', 'Label more places, or ask for fewer folds.')
+        return BadParameter(
+            f'block_size: {found}.', 'Choose smaller blocks or fewer folds, or leave it out.'
+        )
+
+    def _hold_out_region(self, grids: Sequence[Grid]) -> RegionRoles:
+        frame = _read_regions(str(self.regions), str(self.region_field))
+        plane = metric_crs(grids)
+        if plane is not None:
+            frame = frame.to_crs(pyproj.CRS.from_user_input(plane))
+        merged = frame.dissolve(str(self.region_field)).geometry
+        names = sorted(merged.index)
+        if len(names) < 2:
+            raise BadInput(
+                f'regions: {self.regions} has only one region, {names}.',
+                'Give at least one to learn from and one to be judged by.',
+            )
+        if self.region is None and self.fold >= len(names):
+            raise BadParameter(f'fold: {self.fold} is not between 0 and {len(names) - 1}.')
+        name = self.region or names[self.fold]
+        if name not in names:
+            raise BadParameter(f'region: {name} is none of {", ".join(names)}.')
+        others = merged.drop(name).union_all()
+        return RegionRoles(plane, merged[name], others, self.buffer or 0.0, stretch(plane, grids))
+
+
+def _read_regions(path: str, field: str) -> geopandas.GeoDataFrame:
+    try:
+        frame = geopandas.read_file(path)
+    except DataSourceError as error:
+        raise BadInput(
+            f'regions: {path} cannot be read ({error}).', 'Choose a file of polygons.'
+        ) from error
+    if field not in frame.columns:
+        raise BadParameter(
+            f'region_field: {path} has no field {field!r}, but '
+            f'{", ".join(map(str, frame.columns))}.'
+        )
+    frame = frame[frame[field].notna() & ~frame.geometry.is_empty]
+    return frame.assign(**{field: frame[field].astype(str)})
+
+
+def _pixel(grid: Grid, plane: CRS | None) -> tuple[float, tuple[float, float]]:
+    """Give the width of a pixel and the upper left corner of a raster in a plane."""
+    bounds = grid.bounds
+    if plane is None or grid.crs == plane:
+        return grid.resolution[0], (bounds.left, bounds.top)
+    x, y = transformer(grid.crs, plane).transform(
+        (bounds.left, bounds.right, bounds.left), (bounds.top, bounds.top, bounds.bottom)
+    )
+    # a pixel of a raster in degrees is no square: take one of the same area
+    sides = np.hypot(np.subtract(x[1:], x[0]), np.subtract(y[1:], y[0]))
+    return float(np.sqrt(sides.prod() / (grid.width * grid.height))), (x[0], y[0])
+
+
+def _pixels_per_block(grids: Sequence[Grid], lattice: BlockLattice) -> Histograms:
+    counts: dict[int, NDArray[np.int64]] = {}
+    for grid in grids:
+        for window in grid.windows(_CHUNK):
+            keys, pixels = np.unique(lattice.keys(grid, window), return_counts=True)
+            for key, number in zip(keys.tolist(), pixels, strict=True):
+                counts[key] = counts.get(key, 0) + np.array([number])
+    return counts
+
+
+def _coarsen(histograms: Histograms) -> dict[int, NDArray[np.int64]]:
+    """Join blocks two by two in both directions."""
+    joined: dict[int, NDArray[np.int64]] = {}
+    for key, histogram in histograms.items():
+        parent = coarser_key(key)
+        joined[parent] = joined.get(parent, 0) + histogram
+    return joined
+
+
+def choose_folds(histograms: NDArray[Any], folds: int, seed: int) -> NDArray[np.int64]:
+    """Deal blocks out to folds so that each has about the same share of every class.
+
+    Starts from a random deal of equally many blocks and moves single blocks as long as that makes
+    shares more equal. The folds whose hold-out leaves most classes to learn from come first.
 
     Args:
         histograms: (n, k) pixels per block and class.
-        fraction: Share wanted, 0 to 1.
+        folds: Number of folds, at most n.
         seed: For the random start.
 
     Returns:
-        (n,) True where the block is held out; some are and some are not.
+        (n,) fold of each block, 0 to folds - 1; none is empty.
 
     Raises:
-        ValueError: If there are fewer than two blocks.
+        ValueError: If there are fewer blocks than folds.
     """
     number = len(histograms)
-    if number < 2:
-        raise ValueError('a split needs at least two blocks')
+    if number < folds:
+        raise ValueError(f'{number} blocks are too few for {folds} folds')
+    random = np.random.default_rng(seed)
     counts = histograms[:, histograms.sum(0) > 0]
     shares = counts / counts.sum(0)
-    # all classes together count as one more class: a hold-out of the right size
+    # all classes together count as one more class: folds of the same size
     shares = np.column_stack([shares, counts.sum(1) / counts.sum()])
-    splittable = (shares > 0).sum(0) >= 2
-    chosen = np.random.default_rng(seed).random(number) < fraction
-    cost = _cost(shares[chosen].sum(0)[None], fraction, splittable)[0]
-    while True:
-        sign = np.where(chosen, -1.0, 1.0)[:, None]
-        costs = _cost(shares[chosen].sum(0) + sign * shares, fraction, splittable)
-        best = int(costs.argmin())
-        if costs[best] >= cost - 1e-9:
+    fold = random.permutation(np.arange(number) % folds)
+    totals = np.stack([shares[fold == f].sum(0) for f in range(folds)])
+    sizes = np.bincount(fold, minlength=folds)
+    for _ in range(_SWEEPS):
+        moved = False
+        for block in random.permutation(number):
+            here, share = fold[block], shares[block]
+            # change in the sum of squared totals if the block goes elsewhere
+            gain = 2 * ((totals - totals[here] + share) @ share)
+            gain[here] = 0
+            best = int(gain.argmin())
+            if gain[best] < -1e-12 and sizes[here] > 1:
+                totals[here] -= share
+                totals[best] += share
+                sizes[here] -= 1
+                sizes[best] += 1
+                fold[block] = best
+                moved = True
+        if not moved:
             break
-        chosen[best] ^= True
-        cost = costs[best]
-    return _both_sides(chosen, shares[:, -1])
-
-
-def _cost(held_out: NDArray[Any], fraction: float, splittable: NDArray[Any]) -> NDArray[Any]:
-    """Rate choices (m, k): distance from the wanted shares, and classes missing on one side."""
-    missing = (held_out < 1e-9) | (held_out > 1 - 1e-9)
-    scale = max(fraction, 1 - fraction)
-    costs: NDArray[Any] = (((held_out - fraction) / scale) ** 2).sum(1)
-    return costs + 2.0 * (missing & splittable).sum(1)
-
-
-def _both_sides(chosen: NDArray[np.bool_], sizes: NDArray[Any]) -> NDArray[np.bool_]:
-    if not chosen.any():
-        chosen[sizes.argmin()] = True
-    elif chosen.all():
-        chosen[sizes.argmax()] = False
-    return chosen
+    lost = (totals > 1 - 1e-9).sum(1)
+    order = np.argsort(lost, kind='stable')
+    return np.argsort(order)[fold]

@@ -92,8 +92,8 @@ class _AxialAttention(nn.Module):
 
 def _attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Attention along lines (b, c, l)."""
-    heads = (rearrange(x, 'b (n d) l -> b n l d', n=_HEADS) for x in (q, k, v))
-    return rearrange(F.scaled_dot_product_attention(*heads), 'b n l d -> b (n d) l')
+    q, k, v = (rearrange(x, 'b (n d) l -> b n l d', n=_HEADS) for x in (q, k, v))
+    return rearrange(F.scaled_dot_product_attention(q, k, v), 'b n l d -> b (n d) l')
 
 
 class _Perceptron(nn.Module):

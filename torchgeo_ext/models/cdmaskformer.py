@@ -48,9 +48,10 @@ class _ChannelGate(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        for number in range(1, 5):
-            layer = nn.Linear(channels, channels // 32, bias=False)
-            self.add_module(f'fc{number}', nn.Sequential(layer, nn.ReLU()))
+        self.fc1, self.fc2, self.fc3, self.fc4 = (
+            nn.Sequential(nn.Linear(channels, channels // 32, bias=False), nn.ReLU())
+            for _ in range(4)
+        )
         self.fc = nn.Sequential(nn.Linear(channels // 8, channels, bias=False), nn.Sigmoid())
 
     def forward(self, x: Tensor) -> Tensor:

@@ -60,11 +60,9 @@ class _LocalPerception(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        for height, width in ((3, 3), (1, 5), (5, 1)):
-            convolution = nn.Conv2d(
-                _WIDTH, _WIDTH, (height, width), padding=(height // 2, width // 2), groups=_WIDTH
-            )
-            self.add_module(f'd_conv_{height}x{width}', convolution)
+        self.d_conv_3x3 = _depthwise(3, 3)
+        self.d_conv_1x5 = _depthwise(1, 5)
+        self.d_conv_5x1 = _depthwise(5, 1)
         self.BN = nn.BatchNorm2d(3 * _WIDTH)
         self.conv_1 = nn.Conv2d(3 * _WIDTH, _WIDTH, 1)
 
@@ -72,6 +70,11 @@ class _LocalPerception(nn.Module):
         """Keep the shape (b, c, h, w)."""
         seen = torch.cat([self.d_conv_3x3(x), self.d_conv_1x5(x), self.d_conv_5x1(x)], dim=1)
         return x + self.conv_1(F.gelu(self.BN(seen)))
+
+
+def _depthwise(height: int, width: int) -> nn.Conv2d:
+    padding = (height // 2, width // 2)
+    return nn.Conv2d(_WIDTH, _WIDTH, (height, width), padding=padding, groups=_WIDTH)
 
 
 class _DifferenceAttention(nn.Module):
@@ -126,6 +129,15 @@ class _Interaction(nn.Module):
         return rearrange(x, 'b (h w) c -> b c h w', h=height)
 
 
+class _Exchange(nn.ModuleList):
+    """Tells the first date about the second, then the second about what became of the first."""
+
+    def forward(self, before: Tensor, after: Tensor) -> tuple[Tensor, Tensor]:
+        """Keep the shapes (b, c, h, w)."""
+        before = self[0](before, after) + before
+        return before, self[1](after, before) + after
+
+
 class ChangeAgent(nn.Module):
     """Change-Agent's MCI model without its captions.
 
@@ -152,7 +164,7 @@ class ChangeAgent(nn.Module):
         self.h_embedding_CD = nn.Embedding(_POSITIONS, _WIDTH // 2)
         self.w_embedding_CD = nn.Embedding(_POSITIONS, _WIDTH // 2)
         self.Transformer_aug_CD = nn.ModuleList(
-            nn.ModuleList([_Interaction(), _Interaction()]) for _ in range(_LAYERS)
+            _Exchange([_Interaction(), _Interaction()]) for _ in range(_LAYERS)
         )
         self.conv_dif = nn.ModuleList(
             nn.Sequential(nn.Conv2d(width, width, 1), nn.BatchNorm2d(width)) for width in MIT_WIDTHS
@@ -211,9 +223,8 @@ class ChangeAgent(nn.Module):
         columns = _positions(self.h_embedding_CD.weight, width)[:, None].expand(-1, height, -1)
         position = torch.cat([columns, rows])
         before, after = before + position, after + position
-        for tell_before, tell_after in self.Transformer_aug_CD:
-            before = tell_before(before, after) + before
-            after = tell_after(after, before) + after
+        for exchange in self.Transformer_aug_CD:
+            before, after = exchange(before, after)
         return before, after
 
     def _fuse(self, scale: int, before: Tensor, after: Tensor) -> Tensor:

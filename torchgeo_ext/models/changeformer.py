@@ -30,11 +30,10 @@ _DEPTHS = (3, 3, 4, 3)
 class _Compare(nn.Module):
     """Compares the features of two dates at one scale."""
 
-    def __init__(self, channels: int, width: int, num_classes: int) -> None:
+    def __init__(self, channels: int, width: int) -> None:
         super().__init__()
         self.linear = nn.Linear(channels, width)
         self.difference = nn.Sequential(*_convolutions(2 * width, width), nn.ReLU())
-        self.predict = _convolutions(width, num_classes)
 
     def forward(self, before: Tensor, after: Tensor) -> Tensor:
         """Map two (b, c, h, w) to one (b, k, h, w)."""
@@ -99,7 +98,8 @@ class ChangeFormer(nn.Module):
                 patch_size=7, stride=2, in_chans=channels, embed_dim=following
             )
             setattr(self.encoder, f'patch_embed{number}', patches)
-        self.compare = nn.ModuleList(_Compare(channels, width, num_classes) for channels in _WIDTHS)
+        self.compare = nn.ModuleList(_Compare(channels, width) for channels in _WIDTHS)
+        self.predict = nn.ModuleList(_convolutions(width, num_classes) for _ in _WIDTHS)
         self.fuse = nn.Sequential(nn.Conv2d(4 * width, width, 1), nn.BatchNorm2d(width))
         self.upsample = nn.Sequential(
             nn.ConvTranspose2d(width, width, 4, stride=2, padding=1),
@@ -149,8 +149,8 @@ class ChangeFormer(nn.Module):
         ]
         fused = self.upsample(self.fuse(torch.cat(upsampled, dim=1)))
         predictions = [
-            compare.predict(difference)
-            for compare, difference in zip(reversed(self.compare), differences, strict=True)
+            predict(difference)
+            for predict, difference in zip(reversed(self.predict), differences, strict=True)
         ]
         return [*predictions, self.classify(fused)]
 
@@ -165,11 +165,11 @@ _RENAMED = (
     (r'^TDec_x2\.dense_1x\.0\.(conv\d)\.conv2d\.', r'upsample.3.\1.'),
     (r'^TDec_x2\.change_probability\.conv2d\.', 'classify.'),
     *(
-        (rf'^TDec_x2\.{old}{scale + 1}\.', f'compare.{scale}.{new}.')
+        (rf'^TDec_x2\.{old}{scale + 1}\.', new.format(scale))
         for old, new in (
-            ('linear_c', 'linear'),
-            ('diff_c', 'difference'),
-            ('make_pred_c', 'predict'),
+            ('linear_c', 'compare.{}.linear.'),
+            ('diff_c', 'compare.{}.difference.'),
+            ('make_pred_c', 'predict.{}.'),
         )
         for scale in range(4)
     ),

@@ -12,12 +12,13 @@ Axes: b batch, t date, c channel, h height, w width.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import timm
 import torch
 import torch.nn.functional as F
 import torchvision.transforms.v2 as T
-from timm.layers import LayerNorm2d
+from timm.layers.norm import LayerNorm2d
 from timm.models.vision_transformer_sam import VisionTransformerSAM
 from torch import Tensor, nn
 from torchvision.models import Weights, WeightsEnum
@@ -305,7 +306,7 @@ def _build(
 ) -> ChangeStar1x256:
     if semantic_classes is None:
         semantic_classes = len(weights.meta['semantic_classes']) if weights else 1
-    encoder = timm.create_model(vit, in_chans=in_chans, num_classes=0)
+    encoder: Any = timm.create_model(vit, in_chans=in_chans, num_classes=0)
     model = ChangeStar1x256(encoder, num_classes, semantic_classes)
     if weights:
         state = _own_names(weights_of_checkpoint(read_state(weights)))

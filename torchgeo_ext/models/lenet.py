@@ -8,7 +8,7 @@ Axes: b batch, t date, c channel, h height, w width.
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import timm
 import torch
@@ -137,7 +137,7 @@ class LENet(nn.Module):
         backbone_weights: Literal['imagenet'] | None = None,
     ) -> None:
         super().__init__()
-        self.backbone = timm.create_model(
+        encoder: Any = timm.create_model(
             backbone,
             pretrained=backbone_weights is not None,
             features_only=True,
@@ -145,7 +145,8 @@ class LENet(nn.Module):
             img_size=_IMAGE,
             strict_img_size=False,
         )
-        widths = self.backbone.feature_info.channels()
+        self.backbone = encoder
+        widths = encoder.feature_info.channels()
         self.exchange = nn.ModuleList(
             _DifferenceWeights(channels) for channels in (widths[0], *widths)
         )

@@ -166,9 +166,9 @@ class MapFormer(nn.Module):
         """
         before, after = self._encode(x)
         land_cover = self.encode_map(land_cover, x)
-        heads = (self.image_head(features) for features in (before, after))
         # the map's features are a target, not trained by this loss
-        return self._fuse(before, after, land_cover), Contrast(*heads, land_cover.detach())
+        contrast = Contrast(self.image_head(before), self.image_head(after), land_cover.detach())
+        return self._fuse(before, after, land_cover), contrast
 
     def encode_map(self, land_cover: Tensor, x: Tensor) -> Tensor:
         """Encode the map that belongs to a batch of pairs.

@@ -38,7 +38,7 @@ from torchgeo_ext.errors import BadInput, BadParameter
 from torchgeo_ext.inference.grid import Grid
 from torchgeo_ext.inference.histogram import ValueHistogram
 from torchgeo_ext.inference.mask import MaskSource
-from torchgeo_ext.inference.reader import RasterSource, WindowReader
+from torchgeo_ext.inference.reader import RasterSource
 from torchgeo_ext.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -289,7 +289,9 @@ def band_statistics(
         raise BadParameter(f'quantiles is {tuple(quantiles)}, but must be between 0 and 1.')
     described = [_look(source, number, grids) for number, source in enumerate(sources)]
     _check_bands(sources, described)
-    gathered = _Gathered.of(described, labels)
+    types = [np.result_type(*kinds) for kinds in zip(*(d[2] for d in described), strict=True)]
+    builder = StatisticsBuilder(described[0][1], types)
+    counts = np.zeros(len(labels.classes) if labels else 0, np.int64)
     total = sum(grid.height * grid.width for grid, _, _ in described)
     done = 0
     for source, (grid, _, _) in zip(sources, described, strict=True):
@@ -304,10 +306,20 @@ def band_statistics(
                     inside &= masked.read(window)
                 if where is not None:
                     inside &= where(grid, window)
-                gathered.add(reader, window, inside, read_codes)
+                values, valid = reader.read_each(window)
+                valid &= inside
+                builder.add(values, valid, int(inside.sum()))
+                if read_codes is not None:
+                    codes = read_codes(window)[valid.any(0)]
+                    counts += np.bincount(codes[codes >= 0], minlength=len(counts))
                 done += window.height * window.width
     progress(1.0)
-    return gathered.result([Path(source.path).name for source in sources], quantiles)
+    found = zip(labels.classes if labels else (), counts.tolist(), strict=True)
+    return builder.build(
+        [Path(source.path).name for source in sources],
+        quantiles,
+        [ClassCount(entry.value, entry.name, number) for entry, number in found],
+    )
 
 
 def _look(
@@ -345,58 +357,55 @@ def _side(bands: int) -> int:
     return max(64, side // 256 * 256 or side // 64 * 64)
 
 
-class _Gathered:
-    """What has been counted so far."""
+class StatisticsBuilder:
+    """Gathers statistics of bands part by part.
+
+    Args:
+        bands: Name, and centre wavelength in micrometres if known, of each band.
+        types: Data type of each band.
+    """
 
     def __init__(
-        self, bands: Sequence[tuple[str, float | None]], types: Sequence[Any], labels: Any
+        self, bands: Sequence[tuple[str, float | None]], types: Sequence[np.dtype[Any]]
     ) -> None:
         self._bands = bands
         self._moments = [Moments(1) for _ in bands]
         self._histograms = [ValueHistogram(kind) for kind in types]
-        self._classes = labels.classes if labels else ()
-        self._counts = np.zeros(len(self._classes), np.int64)
         self._pixels = 0
 
-    @classmethod
-    def of(cls, described: Sequence[Any], labels: Any) -> Self:
-        types = [np.result_type(*kinds) for kinds in zip(*(d[2] for d in described), strict=True)]
-        return cls(described[0][1], types, labels)
+    def add(self, values: NDArray[Any], valid: NDArray[np.bool_], pixels: int) -> None:
+        """Take in a part.
 
-    def add(
-        self,
-        reader: WindowReader,
-        window: Window,
-        inside: NDArray[np.bool_],
-        read_codes: Callable[[Window], NDArray[np.int64]] | None,
-    ) -> None:
-        """Count a window where ``inside``."""
-        values, valid = reader.read_each(window)
-        valid &= inside
-        for band, moments, histogram in zip(
-            zip(values, valid, strict=True), self._moments, self._histograms, strict=True
+        Args:
+            values: (c, ...).
+            valid: Which of them are, of the same shape.
+            pixels: How many pixels were looked at.
+        """
+        for part, there, moments, histogram in zip(
+            values, valid, self._moments, self._histograms, strict=True
         ):
-            there = band[0][band[1]]
-            moments.add(there[None])
-            histogram.add(there)
-        self._pixels += int(inside.sum())
-        if read_codes is not None:
-            codes = read_codes(window)[valid.any(0)]
-            self._counts += np.bincount(codes[codes >= 0], minlength=len(self._counts))
+            chosen = part[there]
+            moments.add(chosen[None])
+            histogram.add(chosen)
+        self._pixels += pixels
 
-    def result(self, rasters: Sequence[str], quantiles: Sequence[float]) -> BandStatistics:
-        """Sum up."""
+    def build(
+        self,
+        rasters: Sequence[str],
+        quantiles: Sequence[float] = QUANTILES,
+        classes: Sequence[ClassCount] = (),
+    ) -> BandStatistics:
+        """Sum up.
+
+        Raises:
+            BadInput: If no value is valid.
+        """
         if not any(moments.count for moments in self._moments):
             raise BadInput(
-                f'image: {", ".join(rasters)}: no pixel is valid and inside of extent and mask.',
+                f'{", ".join(rasters)}: no pixel is valid and inside of extent and mask.',
                 'Check nodata values, extent and mask.',
             )
-        counts = zip(self._classes, self._counts.tolist(), strict=True)
-        return BandStatistics(
-            bands=tuple(self._summaries(quantiles)),
-            classes=tuple(ClassCount(c.value, c.name, number) for c, number in counts),
-            rasters=tuple(rasters),
-        )
+        return BandStatistics(tuple(self._summaries(quantiles)), tuple(classes), tuple(rasters))
 
     def _summaries(self, quantiles: Sequence[float]) -> Iterator[BandSummary]:
         for (name, wavelength), moments, histogram in zip(

@@ -1,6 +1,9 @@
 """How transforms read samples, draw, and stand in TorchGeo's and kornia's places."""
 
 import dataclasses
+import doctest
+import importlib
+import pkgutil
 from types import SimpleNamespace
 
 import kornia.augmentation as K
@@ -13,7 +16,7 @@ from torch import nn
 from torchgeo.datamodules import NonGeoDataModule
 from torchgeo.datasets import RasterDataset
 
-from torchgeo_ext import registry
+from torchgeo_ext import registry, transforms
 from torchgeo_ext.errors import BadInput, BadParameter
 from torchgeo_ext.transforms import Haze, MissingLines, Rescale
 from torchgeo_ext.transforms._base import ImageTransform, check_range, uniform
@@ -158,6 +161,16 @@ def test_as_transforms_of_a_dataset(tmp_path):
     dataset = RasterDataset(str(path), transforms=Rescale([0.5], [1.0]))
     sample = dataset[dataset.bounds]
     assert torch.equal(sample['image'], torch.from_numpy(values * 0.5 + 1).float())
+
+
+def test_arguments_are_printed():
+    assert repr(Rescale([0.5], [1.0])) == ('Rescale(scale=(0.5,), offset=(1.0,), valid_range=None)')
+
+
+@pytest.mark.parametrize('module', pkgutil.iter_modules(transforms.__path__), ids=lambda m: m.name)
+def test_examples(module):
+    imported = importlib.import_module(f'torchgeo_ext.transforms.{module.name}')
+    assert doctest.testmod(imported).failed == 0
 
 
 def test_known_by_name():

@@ -115,7 +115,7 @@ def test_what_is_missing_is_named():
         compute_index('NDSI', image, ('red', 'nir'))
     with pytest.raises(BadParameter, match='EVI needs the band blue'):
         AppendIndices(('NDVI', 'EVI'), ('red', 'nir'))
-    with pytest.raises(BadInput, match='only 2'):
+    with pytest.raises(BadInput, match='2 channels, but 3 bands'):
         compute_index('NDVI', image, ('blue', 'red', 'nir'))
     with pytest.raises(BadInput, match='has no wavelengths'):
         AppendIndices(('NDVI',))({'image': image})

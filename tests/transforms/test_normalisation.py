@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -17,6 +19,18 @@ def test_standardise():
         Standardise([0, 0], [1, 0])
     with pytest.raises(BadInput, match='mean has 3 numbers, but the image has 2'):
         Standardise([0, 0, 0], [1, 1, 1])(image)
+
+
+def test_statistics():
+    bands = [
+        SimpleNamespace(mean=10.0, std=2.0, quantiles={0.02: 6.0, 0.5: 10.0, 0.98: 14.0}),
+        SimpleNamespace(mean=30.0, std=5.0, quantiles={0.02: 20.0, 0.5: 30.0, 0.98: 40.0}),
+    ]
+    image = torch.tensor([14.0, 25.0]).reshape(2, 1, 1)
+    assert Standardise.from_statistics(bands)(image).flatten().tolist() == [2.0, -1.0]
+    assert MinMaxScale.from_statistics(bands)(image).flatten().tolist() == [1.0, 0.25]
+    with pytest.raises(BadParameter, match=r'low is 0\.01; the statistics hold 0\.02, 0\.5, 0\.98'):
+        MinMaxScale.from_statistics(bands, low=0.01)
 
 
 def test_standardise_as_weights_do():

@@ -19,6 +19,12 @@ def known_bands(bands: Bands) -> Sensor | Sequence[str | float]:
     return sensor(bands) if isinstance(bands, str) else bands
 
 
+def count_bands(bands: Bands) -> int:
+    """How many bands an image is said to have."""
+    known = known_bands(bands)
+    return len(known.bands if isinstance(known, Sensor) else known)
+
+
 def centre_wavelengths(bands: Bands) -> list[float]:
     """Centre wavelength of each band in micrometres, NaN where unknown."""
     known = known_bands(bands)

@@ -26,6 +26,7 @@ on every device; noise per pixel is drawn on the image's device.
 """
 
 import dataclasses
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, overload
 
@@ -96,6 +97,13 @@ class SampleTransform(nn.Module):
                 f'{found}.'
             )
         return self.transform(dict(sample))
+
+    def extra_repr(self) -> str:
+        """Tell the arguments in the printed form."""
+        arguments = [
+            name for name in inspect.signature(type(self)).parameters if name in vars(self)
+        ]
+        return ', '.join(f'{name}={getattr(self, name)!r}' for name in arguments)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -242,10 +250,6 @@ class ImageTransform(SampleTransform):
         if not self.same_on_time or not leading:
             return leading.numel(), 1
         return leading[:-1].numel(), leading[-1]
-
-    def extra_repr(self) -> str:
-        """Tell the chance in the printed form."""
-        return f'p={self.p}, same_on_time={self.same_on_time}'
 
 
 def _like(value: Tensor, like: Tensor) -> Tensor:

@@ -17,6 +17,12 @@ class KorniaSequential(SampleTransform):
     Here each mask keeps its type, what comes from outside is not valid and has no label (-1), and
     the dates of a series stand in as channels meanwhile.
 
+    Example:
+        >>> augment = KorniaSequential(K.RandomHorizontalFlip(), K.RandomRotation(30.0))
+        >>> pairs = {'image': torch.rand(8, 2, 4, 64, 64), 'mask': torch.zeros(8, 1, 64, 64).long()}
+        >>> augment(pairs)['mask'].dtype
+        torch.int64
+
     Args:
         *augmentations: Kornia augmentations of images; for series such that work on any number of
             channels.

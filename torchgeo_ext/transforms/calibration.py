@@ -85,6 +85,11 @@ class ToPhysical(Rescale):
     What these are tells ``sensor(name).quantity``: reflectance from 0 to 1, radiance in
     W m-2 sr-1 µm-1, temperature in kelvin.
 
+    Example:
+        >>> to_reflectance = ToPhysical('sentinel2_l2a')
+        >>> print(f'{to_reflectance(torch.full((12, 64, 64), 6000.0))[0, 0, 0]:.3f}')
+        0.500
+
     Args:
         sensor: Sensor and product, or its name, for instance ``sentinel2_l2a``.
         sun_elevation: Elevation of the sun over the horizon in degrees, for products whose
@@ -104,7 +109,7 @@ class ToPhysical(Rescale):
             )
         sine = _sine(sun_elevation)
         super().__init__([known.scale / sine], [known.offset / sine], known.valid_range)
-        self.sensor = known
+        self.sensor = known.name
 
 
 class RadianceToReflectance(ImageTransform):

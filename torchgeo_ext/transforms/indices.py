@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from torchgeo_ext.errors import BadInput, BadParameter
-from torchgeo_ext.transforms._bands import Bands, centre_wavelengths, positions
+from torchgeo_ext.transforms._bands import Bands, centre_wavelengths, count_bands, positions
 from torchgeo_ext.transforms._base import Sample, SampleTransform, fold_valid
 
 #: Polarisations that radar indices are made of; spyndex's table of bands has optical ones only.
@@ -31,6 +31,11 @@ class AppendIndices(SampleTransform):
     Most formulas want reflectance from 0 to 1 (see :class:`ToPhysical`); normalised differences
     also do with numbers proportional to it. Appended channels are 0 at invalid pixels and their
     ``wavelengths`` are NaN.
+
+    Example:
+        >>> append = AppendIndices(['NDVI', 'SAVI'], bands=['red', 'nir'], constants={'L': 0.5})
+        >>> append(torch.rand(8, 2, 64, 64)).shape
+        torch.Size([8, 4, 64, 64])
 
     Args:
         indices: Names in the catalogue, for instance ``NDVI``.
@@ -78,10 +83,6 @@ class AppendIndices(SampleTransform):
             sample['wavelengths'] = torch.cat((wavelengths, unknown), dim=-1)
         return sample
 
-    def extra_repr(self) -> str:
-        """Tell the indices in the printed form."""
-        return ', '.join(self.indices)
-
 
 def compute_index(
     index: str, image: Tensor, bands: Bands, constants: Mapping[str, float] | None = None
@@ -104,15 +105,14 @@ def compute_index(
 
     Raises:
         BadParameter: If there is no such index or constant, or a band it needs is missing.
-        BadInput: If the image has fewer channels than bands were named.
+        BadInput: If the image has fewer channels than bands were named; it may have more behind.
     """
     found = find_index(index)
     channels, values = _resolve(found, bands, constants or {})
-    if channels and max(channels.values()) >= image.shape[-3]:
+    if image.shape[-3] < count_bands(bands):
         raise BadInput(
-            f'{index} needs channel {max(channels.values())} (from 0), but the image has only '
-            f'{image.shape[-3]}.',
-            'Name the bands in the order in which the image has them.',
+            f'The image has {image.shape[-3]} channels, but {count_bands(bands)} bands were named.',
+            'Name the bands of the image in its order.',
         )
     known: dict[str, Tensor | float] = dict(values)
     known |= {code: image[..., i, :, :] for code, i in channels.items()}

@@ -2,8 +2,8 @@
 
 import dataclasses
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,22 @@ from torchvision.models._api import WeightsEnum
 from torchgeo_ext.errors import BadParameter
 from torchgeo_ext.sensors import find_bands
 from torchgeo_ext.transforms._base import Drawn, Images, ImageTransform, check_range, per_channel
+
+
+class BandSummary(Protocol):
+    """What statistics tell of a band."""
+
+    @property
+    def mean(self) -> float:
+        """Mean of the valid pixels."""
+
+    @property
+    def std(self) -> float:
+        """Their standard deviation."""
+
+    @property
+    def quantiles(self) -> Mapping[float, float]:
+        """Their quantiles, by share from 0 to 1."""
 
 
 class Standardise(ImageTransform):
@@ -34,6 +50,16 @@ class Standardise(ImageTransform):
                 f'std is {list(self.std)}; each standard deviation must be positive.',
                 'Leave out bands that are the same everywhere.',
             )
+
+    @classmethod
+    def from_statistics(cls, bands: Iterable[BandSummary]) -> 'Standardise':
+        """Standardise by statistics of the bands of the image, in its order.
+
+        Args:
+            bands: For instance the ``bands`` that ``compute_statistics`` found.
+        """
+        known = list(bands)
+        return cls([band.mean for band in known], [band.std for band in known])
 
     @classmethod
     def from_weights(
@@ -105,6 +131,30 @@ class MinMaxScale(ImageTransform):
         if len(sizes) > 1 or not (torch.tensor(self.low) < torch.tensor(self.high)).all():
             raise BadParameter(f'low is {low} and high is {high}; each low must be below its high.')
 
+    @classmethod
+    def from_statistics(
+        cls, bands: Iterable[BandSummary], low: float = 0.02, high: float = 0.98, clip: bool = True
+    ) -> 'MinMaxScale':
+        """Scale between two quantiles of the bands of the image, in its order.
+
+        Args:
+            bands: For instance the ``bands`` that ``compute_statistics`` found.
+            low: Quantile that becomes 0.
+            high: Quantile that becomes 1.
+            clip: Bring what lies outside to 0 or 1.
+
+        Raises:
+            BadParameter: If the statistics do not hold a quantile.
+        """
+        known = list(bands)
+        for name, quantile in (('low', low), ('high', high)):
+            if any(quantile not in band.quantiles for band in known):
+                there = ', '.join(f'{each:g}' for each in known[0].quantiles)
+                raise BadParameter(f'{name} is {quantile}; the statistics hold {there}.')
+        return cls(
+            [band.quantiles[low] for band in known], [band.quantiles[high] for band in known], clip
+        )
+
     def apply_transform(self, images: Images, drawn: Drawn) -> Images:
         """Scale the pixels."""
         pixels = images.pixels
@@ -116,7 +166,7 @@ class MinMaxScale(ImageTransform):
 class PercentileScale(ImageTransform):
     """Bring the bulk of each image's values to 0 to 1, whatever its outliers.
 
-    The range is found in each image, over valid pixels; for ranges known beforehand use
+    The range is found in each image, over valid pixels; for one known beforehand use
     :class:`MinMaxScale`. A band that is the same all over becomes 0.
 
     Args:

@@ -39,6 +39,12 @@ class Degrade(SampleTransform):
     L. Wald, T. Ranchin, M. Mangolini (1997), Fusion of satellite images of different spatial
     resolutions: assessing the quality of resulting images.
 
+    Example:
+        >>> sample = {'image': torch.rand(4, 64, 64), 'mask': torch.zeros(64, 64).long()}
+        >>> coarse = Degrade(4, 'quickbird')(sample)
+        >>> coarse['image'].shape, coarse['mask'].shape
+        (torch.Size([4, 16, 16]), torch.Size([16, 16]))
+
     Args:
         ratio: Size of coarse pixels in fine ones.
         mtf: Modulation transfer at the coarse Nyquist frequency, above 0 and below 1 (0.707 for the
@@ -80,10 +86,6 @@ class Degrade(SampleTransform):
                 factors = [ratio if i in places else 1 for i in range(9)]
                 sample[key] = sample[key] * sample[key].new_tensor(factors)
         return sample
-
-    def extra_repr(self) -> str:
-        """Tell ratio and gains in the printed form."""
-        return f'ratio={self.ratio}, mtf={self.mtf}'
 
 
 def degrade(

@@ -60,6 +60,8 @@ def test_a_seed_decides(week):
         sampler.set_epoch(epoch)
         return [t.start for _, _, t in sampler]
 
+    sampler = SeededTimedeltaSampler(week, delta=DELTA, length=5, seed=0)
+    assert list(sampler) == list(sampler)
     assert times(0) == times(0)
     assert times(0) != times(1)
     assert times(0) != times(0, epoch=1)
@@ -81,5 +83,6 @@ def test_products_are_reproducible(week, sampler_class, argument):
 
 def test_a_place_without_rasters_is_named(week):
     sampler = SeededTimedeltaSampler(week, delta=DELTA, seed=0)
+    sampler.begin(0, 0, 1)
     with pytest.raises(BadInput, match='no raster'):
         next(sampler._iter_subset((slice(0, 1), slice(0, 1))))

@@ -145,8 +145,8 @@ class _Product(SpatioTemporalSampler, DistributedSampler[Any]):
 
     def __iter__(self) -> Iterator[tuple[slice, slice, slice]]:
         # TorchGeo's own temporal samplers know no epochs
-        if hasattr(self.temporal_sampler, 'set_epoch'):
-            self.temporal_sampler.set_epoch(self.spatial_sampler.epoch)
+        if hasattr(self.temporal_sampler, 'begin'):
+            self.temporal_sampler.begin(self.spatial_sampler.epoch, *self.spatial_sampler.share)
         return super().__iter__()
 
 

@@ -113,6 +113,18 @@ def test_the_transform_makes_one_image(series, method):
     assert torch.equal(two['mask_valid'][1], one['mask_valid'])
 
 
+@pytest.mark.parametrize('method', ['mean', 'medoid'])
+def test_masks_of_dates_become_those_of_the_dates_taken(series, method):
+    images, valid = series
+    cloud = torch.arange(6).reshape(6, 1, 1).expand(6, 5, 7)
+    sample = {'image': images, 'mask_valid': valid, 'mask_cloud': cloud}
+    result = TemporalComposite(method)(sample)
+    if method == 'mean':
+        assert 'mask_cloud' not in result
+    else:
+        assert torch.equal(result['mask_cloud'], result['mask_date'].clamp(min=0))
+
+
 def test_dates_without_a_file_are_not_taken(series):
     images, valid = series
     gap = torch.tensor([True] * 5 + [False])

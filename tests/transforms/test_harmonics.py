@@ -136,11 +136,13 @@ def test_coefficients_as_channels(planted):
         'mask_valid': valid,
         'seconds': days * 86400,
         'wavelengths': torch.tensor([0.665, 0.842]),
+        'mask_filled': torch.zeros_like(valid),
     }
     describe = HarmonicCoefficients(ridge=1e-8)
     one = describe(sample)
     assert one['image'].shape == (12, 4, 5)
     assert one['image'].dtype == torch.float32
+    assert 'mask_filled' not in one
     assert one['wavelengths'].shape == (12,)
     assert one['wavelengths'].isnan().all()
     assert torch.equal(one['mask_valid'], valid.any(dim=0))

@@ -12,7 +12,14 @@ from torch import Tensor
 from torchgeo_ext.errors import BadInput, BadParameter
 from torchgeo_ext.transforms._bands import Bands, positions
 from torchgeo_ext.transforms._base import Sample, SampleTransform
-from torchgeo_ext.transforms._series import Series, like_sample, read_series, take, write_valid
+from torchgeo_ext.transforms._series import (
+    Series,
+    date_masks,
+    like_sample,
+    read_series,
+    take,
+    write_valid,
+)
 
 type CompositeMethod = Literal['median', 'mean', 'max_ndvi', 'medoid']
 
@@ -139,8 +146,9 @@ class TemporalComposite(SampleTransform):
     """Make one image (c, h, w) of a series (t, c, h, w), from its valid pixels.
 
     ``mask_valid`` becomes (h, w). With 'max_ndvi' and 'medoid', ``mask_date`` (h, w) int64 tells
-    the date that each pixel is from, -1 where no date is valid. ``doy``, ``seconds`` and ``gap``
-    keep telling which dates went in.
+    the date that each pixel is from, -1 where no date is valid, and masks of each date, such as
+    ``mask_cloud``, become that date's; the other methods remove them. ``doy``, ``seconds`` and
+    ``gap`` keep telling which dates went in.
 
     Example:
         >>> composite = TemporalComposite('max_ndvi', bands=['blue', 'green', 'red', 'nir'])
@@ -171,12 +179,18 @@ class TemporalComposite(SampleTransform):
     def transform(self, sample: Sample) -> Sample:
         """Replace the series by its composite."""
         series = read_series(sample)
+        masks = date_masks(sample)
         if self.method in ('median', 'mean'):
             compose = median_composite if self.method == 'median' else mean_composite
             image, valid = compose(*series)
+            for key in masks:
+                del sample[key]
         else:
             dates = self._dates(series, sample)
             image, valid = take_dates(series.images, dates), dates >= 0
+            for key, mask in masks.items():
+                taken = take_dates(mask.unsqueeze(-3), dates).squeeze(-3)
+                sample[key] = like_sample(sample, taken)
             sample['mask_date'] = like_sample(sample, dates)
         write_valid(sample, valid)
         sample['image'] = like_sample(sample, image)

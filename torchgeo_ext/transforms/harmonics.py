@@ -12,7 +12,13 @@ from torch import Tensor
 
 from torchgeo_ext.errors import BadParameter
 from torchgeo_ext.transforms._base import Sample, SampleTransform
-from torchgeo_ext.transforms._series import like_sample, read_days, read_series, write_valid
+from torchgeo_ext.transforms._series import (
+    date_masks,
+    like_sample,
+    read_days,
+    read_series,
+    write_valid,
+)
 from torchgeo_ext.transforms.temporal import YEAR
 
 
@@ -199,7 +205,7 @@ class HarmonicCoefficients(_HarmonicTransform):
     Channels are the constant of every band, the trend per year of every band if there is one, then
     the cosine and the sine of 1, 2, ... cycles per year of every band: p = 1 + trend +
     2 * harmonics. See :func:`fit_harmonics`. ``mask_valid`` becomes (h, w),
-    ``wavelengths`` become NaN. Dates are read from ``seconds`` or else ``doy``.
+    ``wavelengths`` become NaN, masks of each date are removed. Dates are read from ``seconds`` or else ``doy``.
 
     Example:
         >>> describe = HarmonicCoefficients(harmonics=1)
@@ -221,6 +227,8 @@ class HarmonicCoefficients(_HarmonicTransform):
         """Replace the series by its coefficients."""
         images, valid = read_series(sample)
         fit = self.fit(images, valid, read_days(sample))
+        for key in date_masks(sample):
+            del sample[key]
         write_valid(sample, fit.observations > 0)
         sample['image'] = like_sample(sample, fit.coefficients.flatten(-4, -3).to(images.dtype))
         if (wavelengths := sample.get('wavelengths')) is not None:

@@ -126,7 +126,8 @@ class Misregister(SampleTransform):
         super().__init__()
         for name, value in (('shift', shift), ('rotation', rotation)):
             _check_size(name, value)
-        check_fraction('scale', scale)
+        if not 0 <= scale < 1:
+            raise BadParameter(f'scale is {scale}; it must be 0 or more and below 1.')
         check_fraction('p', p)
         _check_resampling(resampling)
         self.shift = shift

@@ -71,7 +71,7 @@ def compute_statistics(
 
     Args:
         image: Images with the same bands.
-        output: File to write (JSON), which data modules and create_bundle understand.
+        output: File to write (JSON), which data modules and Python programs read.
         bands: Numbers of the bands; all but transparency if left out.
         labels: Labels whose classes are to be counted: a raster of class numbers, or polygons.
         class_field: Field of the polygons with their class.

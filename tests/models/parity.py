@@ -26,7 +26,7 @@ def weight(key, shape, gain=1.0):
         return np.broadcast_to(np.log1p(np.arange(shape[-1], dtype=np.float32)), shape).copy()
     if len(shape) <= 1:
         return 1 + 0.1 * normal if key.endswith('weight') else 0.1 * normal
-    return normal * np.float32(gain / np.sqrt(np.prod(shape[1:])))
+    return normal * np.float32(gain / np.sqrt(max(1, np.prod(shape[1:]))))
 
 
 @torch.no_grad()

@@ -4,14 +4,12 @@ import pytest
 import torch
 
 from torchgeo_ext.errors import BadInput, BadParameter
+from torchgeo_ext.transforms._cloud_layer import cloud_layer, co_albedo, direct_share
 from torchgeo_ext.transforms.clouds import (
     CLEAR,
     CLOUD,
     SHADOW,
     SimulateClouds,
-    cloud_layer,
-    co_albedo,
-    direct_share,
     shadow_shift,
     turbulent_fields,
 )

@@ -174,6 +174,7 @@ class TemporalComposite(SampleTransform):
         if method not in methods:
             raise BadParameter(f'method is {method!r}; it must be one of {", ".join(methods)}.')
         self.method = method
+        self.bands = bands
         self.red_nir = None if bands is None else positions(('red', 'nir'), bands)
 
     def transform(self, sample: Sample) -> Sample:

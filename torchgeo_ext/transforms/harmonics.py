@@ -204,8 +204,8 @@ class HarmonicCoefficients(_HarmonicTransform):
 
     Channels are the constant of every band, the trend per year of every band if there is one, then
     the cosine and the sine of 1, 2, ... cycles per year of every band: p = 1 + trend +
-    2 * harmonics. See :func:`fit_harmonics`. ``mask_valid`` becomes (h, w),
-    ``wavelengths`` become NaN, masks of each date are removed. Dates are read from ``seconds`` or else ``doy``.
+    2 * harmonics. See :func:`fit_harmonics`. ``mask_valid`` becomes (h, w), ``wavelengths`` become
+    NaN, masks of each date are removed. Dates are read from ``seconds`` or else ``doy``.
 
     Example:
         >>> describe = HarmonicCoefficients(harmonics=1)

@@ -90,7 +90,7 @@ HEAVY = '{"torch", "numpy", "rasterio", "pandas", "lightning", "torchgeo"}'
         'import torchgeo_ext',
         'from torchgeo_ext.operations._catalog import catalog; catalog()',
         'from torchgeo_ext.engine.worker import Worker',
-        'from torchgeo_ext.cli import _parser; _parser()',
+        'from torchgeo_ext.cli._main import _parser; _parser()',
         'from torchgeo_ext.operations import engine_status; engine_status()',
     ],
 )

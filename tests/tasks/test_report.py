@@ -3,9 +3,10 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pytest
 
+from torchgeo_ext.datamodules._pictures import paint, quicklook, rgb_bands
 from torchgeo_ext.tasks._fit import Epoch, Fitted
 from torchgeo_ext.tasks._masked import Scores
-from torchgeo_ext.tasks._pictures import curves, paint, quicklook, rgb_bands
+from torchgeo_ext.tasks._pictures import curves
 from torchgeo_ext.tasks._report import Report, ReportClass, Sample, SplitMap
 
 EPOCHS = (Epoch(1, 1.5, 1.4, 0.2, 0.5), Epoch(2, 0.9, 1.1, 0.4, 0.7))

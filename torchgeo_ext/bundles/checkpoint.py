@@ -1,9 +1,11 @@
 """Reads Lightning checkpoints of tasks that predict rasters, without unpickling objects.
 
 A checkpoint holds weights and the arguments of its task, but neither the bands and their
-statistics nor, as a rule, the name of its class.
+statistics nor, as a rule, the name of its class. Data modules may add what they know, as
+:class:`~torchgeo_ext.datamodules.GeoTIFFDataModule` does.
 """
 
+import dataclasses
 import inspect
 import json
 import os
@@ -30,6 +32,10 @@ from torchgeo_ext.hub import sha256
 if TYPE_CHECKING:
     from torch import Tensor
 
+#: Key in the state of a data module (``LightningDataModule.state_dict``) of what it knows for the
+#: card: ``bands`` and ``classes`` as dicts, and other fields of :class:`BundleCard`, all plain.
+DATA_CARD = 'bundle_card'
+
 #: TorchGeo's data modules divide by this unless they say otherwise (``BaseDataModule.std``).
 TORCHGEO_STD = 255.0
 
@@ -41,9 +47,9 @@ def read_checkpoint(
 ) -> Bundle:
     """Read a checkpoint of a task that predicts rasters.
 
-    What a checkpoint does not say is filled in: bands are numbered and divided by 255, as
-    TorchGeo does unless told otherwise; classes are numbered unless the task has labels. Replace
-    in the card what you know better.
+    What neither the task nor its data module says in it is filled in: bands are numbered and
+    divided by 255, as TorchGeo does unless told otherwise; classes are numbered unless the task
+    has labels. Replace in the card what you know better.
 
     Args:
         path: A file written by Lightning.
@@ -64,6 +70,7 @@ def read_checkpoint(
     state = content['state_dict']
     name, arguments = _find_task(hyper_parameters, state, where, architecture)
     card = _card(source, name, arguments, hyper_parameters, content)
+    card = _with_data_card(card, content)
     return Bundle(source, card, lambda: state)
 
 
@@ -195,6 +202,23 @@ def _card(
             'hyper_parameters': _plain(hyper_parameters),
         },
     )
+
+
+def _with_data_card(card: BundleCard, content: Mapping[str, Any]) -> BundleCard:
+    """Put in what the data module of the training knew."""
+    parts = [part for part in content.values() if isinstance(part, Mapping) and DATA_CARD in part]
+    if not parts:
+        return card
+    told = dict(parts[0][DATA_CARD])
+    bands = tuple(Band(**entry) for entry in told.pop('bands'))
+    classes = tuple(ModelClass(**entry) for entry in told.pop('classes'))
+    if len(bands) != len(card.bands) or len(classes) != len(card.classes):
+        # another module than the one it was trained with, or a network that does not fit it
+        return card
+    if card.outputs == 1:
+        classes = tuple(dataclasses.replace(c, value=i) for i, c in enumerate(classes))
+    training = {**card.training, **told.pop('training', {})}
+    return dataclasses.replace(card, bands=bands, classes=classes, training=training, **told)
 
 
 def _task(name: str) -> Task:

@@ -1,6 +1,5 @@
 """Lightning data modules."""
 
-from torchgeo_ext.datamodules.labelled_pair import LabelledPairDataModule
-from torchgeo_ext.datamodules.labelled_raster import LabelledRasterDataModule
+from torchgeo_ext.datamodules.geotiff import GeoTIFFDataModule
 
-__all__ = ('LabelledPairDataModule', 'LabelledRasterDataModule')
+__all__ = ('GeoTIFFDataModule',)

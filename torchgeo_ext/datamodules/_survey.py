@@ -1,58 +1,57 @@
 """Looks through labelled rasters window by window: where classes are, how bright the bands."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from torchgeo_ext.datasets._scene_dataset import SceneDataset
+from torchgeo_ext.errors import BadInput
+from torchgeo_ext.inference.grid import Grid
+from torchgeo_ext.inference.statistics import BandStatistics, Moments
 from torchgeo_ext.progress import Progress
-from torchgeo_ext.samplers.blocked_split import TRAINING, VALIDATION, BlockedSplit, BlockLattice
+from torchgeo_ext.samplers import BlockLattice
 
 #: Height and width of the windows read, about; a multiple of the cell size is taken.
 _CHUNK = 1024
 
 
-class Moments:
-    """Mean, standard deviation, minimum and maximum of each band, exact in one pass.
+class BandValues(NamedTuple):
+    """What the physical values of bands are like, each (c,)."""
 
-    Chunks are combined as in Chan, Golub & LeVeque (1983), Algorithms for computing the sample
-    variance, https://doi.org/10.1080/00031305.1983.10483115, all in float64.
+    mean: NDArray[np.float64]
+    std: NDArray[np.float64]
+    minimum: NDArray[np.float64]
+    maximum: NDArray[np.float64]
 
-    Args:
-        bands: Number of bands.
-    """
+    @classmethod
+    def of_file(cls, path: str, dataset: SceneDataset) -> 'BandValues':
+        """Take statistics from a file of ``torchgeo-ext compute-statistics``.
 
-    def __init__(self, bands: int) -> None:
-        self.count = 0
-        self.mean = np.zeros(bands)
-        self._squares = np.zeros(bands)
-        self.minimum = np.full(bands, np.inf)
-        self.maximum = np.full(bands, -np.inf)
-
-    def add(self, values: NDArray[np.float32]) -> None:
-        """Take in pixels, (c, n)."""
-        number = values.shape[1]
-        if number == 0:
-            return
-        exact = values.astype(np.float64)
-        mean = exact.mean(1)
-        squares = ((exact - mean[:, None]) ** 2).sum(1)
-        total = self.count + number
-        difference = mean - self.mean
-        self._squares += squares + difference**2 * self.count * number / total
-        self.mean = self.mean + difference * number / total
-        self.count = total
-        self.minimum = np.minimum(self.minimum, exact.min(1))
-        self.maximum = np.maximum(self.maximum, exact.max(1))
-
-    @property
-    def std(self) -> NDArray[np.float64]:
-        """Standard deviation of the population; 1 for a constant band, which then becomes 0."""
-        deviation = np.sqrt(self._squares / max(self.count, 1))
-        return np.where(deviation > 0, deviation, 1.0)
+        Raises:
+            BadInput: If the file is none or its bands are not those of the dataset.
+        """
+        known = BandStatistics.load(path).bands
+        by_name = {band.name: band for band in known}
+        if all(name in by_name for name in dataset.bands):
+            known = tuple(by_name[name] for name in dataset.bands)
+        if len(known) != len(dataset.bands):
+            raise BadInput(
+                f'statistics: {path} has the bands {", ".join(by_name)}, but the images have '
+                f'{", ".join(dataset.bands)}.',
+                'Compute the statistics of these images, or leave them out.',
+            )
+        image = dataset.scenes[0].images[0]
+        scale, offset = (np.ravel(v).astype(np.float64) for v in (image.scale, image.offset))
+        mean, std, low, high = np.array(
+            [(band.mean, band.std, band.minimum, band.maximum) for band in known]
+        ).T
+        ends = np.sort([low * scale + offset, high * scale + offset], axis=0)
+        spread = std * np.abs(scale)
+        return cls(mean * scale + offset, np.where(spread > 0, spread, 1.0), ends[0], ends[1])
 
 
 @dataclass(frozen=True)
@@ -60,31 +59,19 @@ class Survey:
     """What training needs to know of the rasters.
 
     Args:
-        moments: Of the valid pixels in training blocks.
-        training: For each raster the labelled training pixels (rows, columns, k) of its cells.
-        validation: The same for validation.
+        values: Of the valid pixels that are learned from, or those of a file.
+        cells: By role, for each raster the labelled pixels (rows, columns, k) of its cells.
         cell: Height and width of a cell in pixels.
     """
 
-    moments: Moments
-    training: list[NDArray[np.int64]]
-    validation: list[NDArray[np.int64]]
+    values: BandValues
+    cells: Mapping[int, list[NDArray[np.int64]]]
     cell: int
 
-    @property
-    def training_counts(self) -> NDArray[np.int64]:
-        """Labelled training pixels per class."""
-        return _per_class(self.training)
-
-    @property
-    def validation_counts(self) -> NDArray[np.int64]:
-        """Labelled validation pixels per class."""
-        return _per_class(self.validation)
-
-
-def _per_class(cells: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
-    counts: NDArray[np.int64] = sum(array.sum((0, 1)) for array in cells)  # type: ignore[assignment]  # starts with 0
-    return counts
+    def counts(self, role: int) -> NDArray[np.int64]:
+        """Count the labelled pixels per class of a role."""
+        total: NDArray[np.int64] = sum(array.sum((0, 1)) for array in self.cells[role])  # type: ignore[assignment]  # starts with 0
+        return total
 
 
 def block_histograms(
@@ -106,12 +93,19 @@ def block_histograms(
     return histograms
 
 
-def survey(dataset: SceneDataset, split: BlockedSplit, cell: int, progress: Progress) -> Survey:
-    """Gather band statistics and the places of labels, for training and validation blocks.
+def survey(
+    dataset: SceneDataset,
+    roles_of: Callable[[Grid, Window], NDArray[np.uint8]],
+    roles: Sequence[int],
+    cell: int,
+    progress: Progress,
+) -> Survey:
+    """Gather band statistics and the places of labels.
 
     Args:
         dataset: The rasters.
-        split: What each block is used for.
+        roles_of: Says of each pixel of a window (h, w) what it is used for.
+        roles: The roles to count; statistics are those of the first.
         cell: Height and width in pixels of the cells that labels are counted in.
         progress: Told how far it is.
     """
@@ -119,18 +113,18 @@ def survey(dataset: SceneDataset, split: BlockedSplit, cell: int, progress: Prog
     number = len(dataset.classes)
     moments = Moments(len(dataset.bands))
     found = {
-        role: [np.zeros((*shape, number), dtype=np.int64) for shape in shapes]
-        for role in (TRAINING, VALIDATION)
+        role: [np.zeros((*shape, number), dtype=np.int64) for shape in shapes] for role in roles
     }
     for scene, window, share in _windows(dataset, -(-_CHUNK // cell) * cell):
         progress(share, 'computing statistics')
         pixels = dataset.pixels(scene, window)
-        roles = split.roles(dataset.grids[scene], window)
-        for date in pixels.image:
-            moments.add(date[:, pixels.valid & (roles == TRAINING)])
+        used = roles_of(dataset.grids[scene], window)
+        for date, measured in zip(pixels.image, pixels.measured, strict=True):
+            moments.add(date[:, measured & (used == roles[0])])
         for role, cells in found.items():
-            _count_cells(cells[scene], np.where(roles == role, pixels.mask, -1), window, cell)
-    return Survey(moments, found[TRAINING], found[VALIDATION], cell)
+            _count_cells(cells[scene], np.where(used == role, pixels.mask, -1), window, cell)
+    values = BandValues(moments.mean, moments.std, moments.minimum, moments.maximum)
+    return Survey(values, found, cell)
 
 
 def _count_cells(

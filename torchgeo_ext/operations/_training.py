@@ -12,10 +12,15 @@ from torchgeo_ext.progress import Progress, portion, silent
 from torchgeo_ext.staging import staged
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from torchgeo_ext.bundles import BundleCard
-    from torchgeo_ext.datamodules._labelled import LabelledDataModule
+    from torchgeo_ext.datamodules import GeoTIFFDataModule
+    from torchgeo_ext.datamodules.geotiff import Sampler
+    from torchgeo_ext.inference.grid import Grid
+    from torchgeo_ext.samplers import BlockedSplit
     from torchgeo_ext.tasks import MaskedChangeDetection, MaskedSegmentation
     from torchgeo_ext.tasks._fit import Fitted
 
@@ -23,6 +28,13 @@ log = logging.getLogger(__name__)
 
 Loss = Literal['ce', 'dice', 'focal', 'jaccard']
 Balance = Literal['none', 'inverse', 'square_root']
+
+#: How data modules call it.
+_SAMPLERS: dict[Balance, 'Sampler'] = {
+    'none': 'random',
+    'square_root': 'square_root',
+    'inverse': 'balanced',
+}
 
 # the parameters that operations have in common
 PatchSize = Annotated[int, within(16, 2048, 'pixels')]
@@ -75,7 +87,7 @@ class Training:
 
     kind: Literal['segmentation', 'change']
     settings: Settings
-    datamodule: 'LabelledDataModule'
+    datamodule: 'GeoTIFFDataModule'
     task: 'MaskedSegmentation | MaskedChangeDetection'
     start: str
     fitted: 'Fitted'
@@ -100,10 +112,8 @@ def data_settings(settings: Settings) -> dict[str, Any]:
     return {
         'batch_size': settings.batch_size,
         'patch_size': settings.patch_size,
-        'validation_fraction': settings.validation_fraction,
-        'block_size': settings.block_size,
-        'balance': 'none' if weighted else settings.class_weights,
-        'augment': settings.augment,
+        'sampler': 'random' if weighted else _SAMPLERS[settings.class_weights],
+        'turn': settings.augment,
         'seed': settings.seed,
     }
 
@@ -118,7 +128,7 @@ def change_f1(done: Training) -> float:
 
 
 def train(
-    datamodule: 'LabelledDataModule',
+    datamodule: 'GeoTIFFDataModule',
     settings: Settings,
     *,
     output: StrPath,
@@ -161,7 +171,7 @@ def train(
 
 
 def _fit(
-    datamodule: 'LabelledDataModule', settings: Settings, name: str, progress: Progress
+    datamodule: 'GeoTIFFDataModule', settings: Settings, name: str, progress: Progress
 ) -> Training:
     from torchgeo_ext.inference.device import pick_device
     from torchgeo_ext.operations._network import build_task, choose_patch_size
@@ -172,6 +182,7 @@ def _fit(
     dataset = datamodule.labelled
     dates = dataset.dates
     kind: Literal['segmentation', 'change'] = 'segmentation' if dates == 1 else 'change'
+    datamodule.split = _split(settings, dataset.grids)
     task, start = build_task(
         kind, _task_arguments(datamodule, settings, kind), settings.weights, dataset.bands
     )
@@ -192,8 +203,21 @@ def _fit(
     return Training(kind, settings, datamodule, task, start, fitted, name)
 
 
+def _split(settings: Settings, grids: 'Sequence[Grid]') -> 'BlockedSplit':
+    from torchgeo_ext.inference.area import pixel_area
+    from torchgeo_ext.samplers import BlockedSplit
+
+    # blocks are asked for in pixels of the first image, and laid out in metres
+    pixel = grids[0].resolution[0] if grids[0].crs is None else pixel_area(grids[0]) ** 0.5
+    return BlockedSplit(
+        folds=max(2, round(1 / settings.validation_fraction)),
+        block_size=settings.block_size * pixel or None,
+        seed=settings.seed,
+    )
+
+
 def _task_arguments(
-    datamodule: 'LabelledDataModule', settings: Settings, kind: Literal['segmentation', 'change']
+    datamodule: 'GeoTIFFDataModule', settings: Settings, kind: Literal['segmentation', 'change']
 ) -> dict[str, Any]:
     dataset = datamodule.labelled
     values = [entry.value for entry in dataset.classes]
@@ -212,15 +236,16 @@ def _task_arguments(
     }
 
 
-def _weigh_classes(task: Any, datamodule: 'LabelledDataModule', settings: Settings) -> None:
+def _weigh_classes(task: Any, datamodule: 'GeoTIFFDataModule', settings: Settings) -> None:
     """Give rare classes weight in the losses that can; for others patches are balanced."""
     from torch import tensor
 
-    from torchgeo_ext.datamodules._labelled import class_weights
+    from torchgeo_ext.datamodules._parts import TRAINING
+    from torchgeo_ext.datamodules.geotiff import class_weights
 
     if settings.class_weights == 'none' or settings.loss != 'ce':
         return
-    weights = class_weights(datamodule.survey.training_counts, settings.class_weights)
+    weights = class_weights(datamodule.survey.counts(TRAINING), _SAMPLERS[settings.class_weights])
     if task.hparams['task'] == 'binary':
         task.hparams['pos_weight'] = tensor(weights[1] / weights[0])
     else:
@@ -230,23 +255,21 @@ def _weigh_classes(task: Any, datamodule: 'LabelledDataModule', settings: Settin
 
 def make_card(done: Training) -> 'BundleCard':
     """Describe a trained model for its bundle."""
-    from torchgeo_ext.bundles import BundleCard, ModelClass
+    from torchgeo_ext.bundles import BundleCard
+    from torchgeo_ext.datamodules._card import bands_of, classes_of, extent_of, resolutions_of
 
-    dataset, hparams = done.datamodule.labelled, done.task.hparams
+    hparams = done.task.hparams
     arguments = {
         key: hparams[key] for key in ('model', 'backbone', 'in_channels', 'task', 'num_classes')
     }
     tile, halo = _tile(done)
-    finest, coarsest = _resolutions(done)
+    finest, coarsest = resolutions_of(done.datamodule)
     return BundleCard(
         name=done.name,
         description=describe(done),
         task=done.kind,
-        bands=_bands(done),
-        classes=tuple(
-            ModelClass(position if done.binary else entry.value, entry.name, entry.color)
-            for position, entry in enumerate(dataset.classes)
-        ),
+        bands=bands_of(done.datamodule),
+        classes=classes_of(done.datamodule, binary=done.binary),
         architecture={
             'class': _architecture_class(done),
             'arguments': {key: value for key, value in arguments.items() if value is not None},
@@ -259,7 +282,7 @@ def make_card(done: Training) -> 'BundleCard':
         resolution_maximum=coarsest,
         license=done.settings.license,
         training=_facts(done),
-        extent=_extent(done),
+        extent=extent_of(done.datamodule),
     )
 
 
@@ -295,64 +318,12 @@ def _tile(done: Training) -> tuple[int, int]:
     return size, min(_HALO, size // 8)
 
 
-def _bands(done: Training) -> Any:
-    from torchgeo_ext.bundles import Band
-    from torchgeo_ext.bundles.bands import raster_bands
-
-    dataset, moments = done.datamodule.labelled, done.datamodule.survey.moments
-    image = dataset.scenes[0].images[0]
-    known = {
-        (source.path, band.index): band
-        for source in image.sources
-        for band in raster_bands(source.path)
-    }
-    files = [(source.path, n) for source in image.sources for n in source.bands or ()]
-    return tuple(
-        Band(
-            name=dataset.bands[i],
-            center_wavelength=known[file].wavelength,
-            scale=float(image.scale[i, 0, 0]),
-            offset=float(image.offset[i, 0, 0]),
-            nodata=known[file].nodata,
-            mean=float(moments.mean[i]),
-            std=float(moments.std[i]),
-            minimum=float(moments.minimum[i]),
-            maximum=float(moments.maximum[i]),
-        )
-        for i, file in enumerate(files)
-    )
-
-
-def _resolutions(done: Training) -> tuple[float | None, float | None]:
-    """Give the range of pixel sizes, in metres, that the model should do well with."""
-    from torchgeo_ext.inference.area import pixel_area
-
-    grids = [grid for grid in done.datamodule.labelled.grids if grid.crs is not None]
-    if not grids:
-        return None, None
-    sizes = [pixel_area(grid) ** 0.5 for grid in grids]
-    return 0.75 * min(sizes), 1.5 * max(sizes)
-
-
-def _extent(done: Training) -> tuple[float, float, float, float] | None:
-    import numpy as np
-    from rasterio.warp import transform_bounds
-
-    grids = [grid for grid in done.datamodule.labelled.grids if grid.crs is not None]
-    if not grids:
-        return None
-    boxes = np.array([transform_bounds(grid.crs, 'EPSG:4326', *grid.bounds) for grid in grids])
-    (west, south), (east, north) = boxes[:, :2].min(0), boxes[:, 2:].max(0)
-    return float(west), float(south), float(east), float(north)
-
-
 def _facts(done: Training) -> dict[str, Any]:
     """Collect what is worth knowing later, as JSON can hold it."""
+    from torchgeo_ext.datamodules._parts import TRAINING
+
     fitted, module = done.fitted, done.datamodule
-    settings = dataclasses.asdict(done.settings) | {
-        'patch_size': module.patch_size,
-        'block_size': module.block_size,
-    }
+    settings = dataclasses.asdict(done.settings) | {'patch_size': module.patch_size}
     names = [entry.name for entry in module.labelled.classes]
     return {
         'images': [
@@ -372,7 +343,7 @@ def _facts(done: Training) -> dict[str, Any]:
             'f1': _by_name(names, fitted.scores.f1),
             'confusion': fitted.scores.matrix.astype(int).tolist(),
         },
-        'training_pixels': _by_name(names, module.survey.training_counts),
+        'training_pixels': _by_name(names, module.survey.counts(TRAINING)),
         'versions': versions(),
     }
 

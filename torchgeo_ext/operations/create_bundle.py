@@ -82,7 +82,7 @@ def create_bundle(
     citation: str = '',
     resolution_minimum: Annotated[float, within(0, None, 'metres')] = 0.0,
     resolution_maximum: Annotated[float, within(0, None, 'metres')] = 0.0,
-    tile_size: Annotated[int, within(1, 8192, 'pixels')] = 256,
+    tile_size: Annotated[int, within(0, 8192, 'pixels')] = 0,
     halo: Annotated[int, within(-1, 4095, 'pixels')] = -1,
     exports: Annotated[list[Literal['pt2', 'onnx']], ADVANCED] | None = None,
     architecture: Annotated[str, ADVANCED] | None = None,
@@ -90,9 +90,10 @@ def create_bundle(
 ) -> CreateBundleResult:
     """Turn a checkpoint of TorchGeo, or of a task of a plugin, into a bundle.
 
-    A checkpoint holds weights, but says nothing of bands, normalisation and classes. A bundle
-    does: a folder with a model.json (a STAC item of the MLM extension) and weights that can be
-    opened without running code.
+    A checkpoint holds weights, but as a rule says nothing of bands, normalisation and classes. A
+    bundle does: a folder with a model.json (a STAC item of the MLM extension) and weights that can
+    be opened without running code. Checkpoints of trainings on one's own files (GeoTIFFDataModule)
+    know all of it, so that no more than the checkpoint is needed.
 
     Args:
         checkpoint: Checkpoint (.ckpt) of SemanticSegmentation, ChangeDetection,
@@ -104,7 +105,8 @@ def create_bundle(
         mean: What training subtracted from the pixel values, before it divided by std. One number
             per band, separated by commas, or one for all.
         std: What training divided by. One number per band, separated by commas, or one for all.
-            Left out together with mean and image, 255, which is TorchGeo's default.
+            Left out together with mean and image: what the checkpoint knows, else 255, which is
+            TorchGeo's default.
         classes: Pixel value, name and colour (#rrggbb) of each class in the order of the training
             labels.
         name: Name of the model; that of the file if left out.
@@ -112,10 +114,11 @@ def create_bundle(
         license: Licence of the weights, best as an SPDX identifier such as CC-BY-4.0.
         citation: How to cite the model.
         resolution_minimum: Finest ground resolution it should be used with; 0 takes three quarters
-            of that of the image.
+            of that of the image, or what the checkpoint knows.
         resolution_maximum: Coarsest ground resolution it should be used with; 0 takes one and a
-            half times that of the image.
-        tile_size: Side of the square tiles that go through the model.
+            half times that of the image, or what the checkpoint knows.
+        tile_size: Side of the square tiles that go through the model; 0 takes what the checkpoint
+            knows, else 256.
         halo: Margin of a tile in which the model is less sure; -1 takes an eighth of the tile.
         exports: Also write the complete model for other programs, as model.pt2 (torch.export) or
             model.onnx.
@@ -133,6 +136,7 @@ def create_bundle(
     bundle = read_checkpoint(checkpoint, architecture=architecture)
     progress(0.1, 'reading the image')
     finest, coarsest = _resolutions(image, resolution_minimum, resolution_maximum)
+    tile_size = tile_size or bundle.card.tile_size
     card = dataclasses.replace(
         bundle.card,
         name=name or bundle.card.name,
@@ -141,8 +145,8 @@ def create_bundle(
         citation=citation,
         bands=_bands(bundle.card, image, bands, mean, std, portion(progress, 0.1, 0.8)),
         classes=_classes(classes) if classes else bundle.card.classes,
-        resolution_minimum=finest,
-        resolution_maximum=coarsest,
+        resolution_minimum=finest or bundle.card.resolution_minimum,
+        resolution_maximum=coarsest or bundle.card.resolution_maximum,
         tile_size=tile_size,
         halo=tile_size // 8 if halo < 0 else halo,
     )
@@ -168,7 +172,9 @@ def _bands(
     std: str,
     progress: Progress,
 ) -> 'tuple[Band, ...]':
-    """Describe the bands by what the user says, else by the image, else as TorchGeo does."""
+    """Describe the bands by what the user says, else by the image, else by the checkpoint."""
+    from torchgeo_ext.bundles.checkpoint import TORCHGEO_STD
+
     bands = card.bands
     if image is not None:
         chosen = _chosen_bands(image, numbers, len(bands))
@@ -184,10 +190,11 @@ def _bands(
         if not mean and not std:
             return _with_statistics(bands, image, [found.index for found in chosen], progress)
     if not mean and not std:
-        log.warning(
-            'Neither image nor mean and std are given: pixel values will be divided by 255, as '
-            "TorchGeo's data modules do unless told otherwise."
-        )
+        if all((band.mean, band.std) == (0, TORCHGEO_STD) for band in bands):
+            log.warning(
+                'Neither image nor mean and std are given: pixel values will be divided by 255, '
+                "as TorchGeo's data modules do unless told otherwise."
+            )
         return bands
     means, stds = _numbers(mean, 'mean', len(bands)), _numbers(std, 'std', len(bands))
     return tuple(
@@ -218,7 +225,7 @@ def _chosen_bands(image: StrPath, numbers: Sequence[int] | None, count: int) -> 
 def _with_statistics(
     bands: 'tuple[Band, ...]', image: StrPath, numbers: Sequence[int], progress: Progress
 ) -> 'tuple[Band, ...]':
-    from torchgeo_ext.datamodules._survey import Moments
+    from torchgeo_ext.inference.statistics import Moments
     from torchgeo_ext.inference.reader import RasterSource
 
     moments = Moments(len(bands))

@@ -121,14 +121,14 @@ def train_change(
         report: Web page to write the report to as well; it is always part of the model folder.
         progress: Told how far the work is.
     """
-    from torchgeo_ext.datamodules import LabelledPairDataModule
+    from torchgeo_ext.datamodules import GeoTIFFDataModule
 
     settings = training.Settings(
         architecture, backbone, weights, patch_size, batch_size, epochs, patience, learning_rate,
         loss, class_weights, validation_fraction, block_size, augment, seed, device, model_name,
         license,
     )  # fmt: skip
-    datamodule = LabelledPairDataModule(
+    datamodule = GeoTIFFDataModule(
         before=before,
         after=after,
         labels=labels,

@@ -111,14 +111,14 @@ def train_segmentation(
         report: Web page to write the report to as well; it is always part of the model folder.
         progress: Told how far the work is.
     """
-    from torchgeo_ext.datamodules import LabelledRasterDataModule
+    from torchgeo_ext.datamodules import GeoTIFFDataModule
 
     settings = training.Settings(
         architecture, backbone, weights, patch_size, batch_size, epochs, patience, learning_rate,
         loss, class_weights, validation_fraction, block_size, augment, seed, device, model_name,
         license,
     )  # fmt: skip
-    datamodule = LabelledRasterDataModule(
+    datamodule = GeoTIFFDataModule(
         images=image,
         labels=labels,
         bands=bands,

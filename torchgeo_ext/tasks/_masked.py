@@ -88,8 +88,13 @@ class PixelConfusion(MulticlassConfusionMatrix):
 class MaskedLabels(ClassificationMixin):
     """Mix-in for TorchGeo's tasks: masked losses, and scores from one confusion matrix.
 
-    Logs ``train_mIoU``, ``train_OA`` and the same for ``val`` and ``test``.
+    Logs ``train_mIoU``, ``train_OA``, ``train_F1`` (mean over classes) and the same for ``val`` and
+    ``test``; in tests also the IoU and F1 score of each class.
     """
+
+    #: What the best epoch is chosen by.
+    monitor = 'val_mIoU'
+    mode = 'max'
 
     def configure_losses(self) -> None:
         """Wrap TorchGeo's loss so that pixels without label do not count."""
@@ -124,13 +129,24 @@ class MaskedLabels(ClassificationMixin):
         self._log_scores('val', self.val_metrics)
 
     def on_test_epoch_end(self) -> None:
-        """Log test scores."""
-        self._log_scores('test', self.test_metrics)
+        """Log test scores, also by class."""
+        scores = self._log_scores('test', self.test_metrics)
+        labels, number = self.hparams.get('labels') or (), len(scores.iou)
+        names = labels if len(labels) == number else range(number)
+        for name, iou, f1 in zip(names, scores.iou, scores.f1, strict=True):
+            self.log_dict({f'test_IoU/{name}': iou, f'test_F1/{name}': f1})
 
-    def _log_scores(self, stage: str, metrics: MetricCollection) -> None:
+    def _log_scores(self, stage: str, metrics: MetricCollection) -> 'Scores':
         scores = Scores.of(metrics)
-        self.log_dict({f'{stage}_mIoU': scores.mean_iou, f'{stage}_OA': scores.overall_accuracy})
+        self.log_dict(
+            {
+                f'{stage}_mIoU': scores.mean_iou,
+                f'{stage}_OA': scores.overall_accuracy,
+                f'{stage}_F1': scores.mean_f1,
+            }
+        )
         metrics.reset()
+        return scores
 
 
 class Scores:

@@ -7,42 +7,12 @@ from typing import Any
 
 import numpy as np
 from matplotlib import rc_context
-from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from PIL import Image
 
 from torchgeo_ext.tasks._fit import Epoch
-
-#: Words for the bands that are shown as red, green and blue, first come first served.
-_VISIBLE = (('red', 'green', 'blue'), ('r', 'g', 'b'), ('b04', 'b03', 'b02'), ('b4', 'b3', 'b2'))
-#: Pixels without label.
-_UNLABELLED = (1.0, 1.0, 1.0)
-
-
-def rgb_bands(names: Sequence[str]) -> tuple[int, ...]:
-    """Choose three bands to show (positions), or one if there are fewer than three."""
-    plain = [name.strip().lower() for name in names]
-    for words in _VISIBLE:
-        if all(word in plain for word in words):
-            return tuple(plain.index(word) for word in words)
-    return (0, 1, 2) if len(names) >= 3 else (0,)
-
-
-def quicklook(
-    image: NDArray[Any], mean: NDArray[Any], std: NDArray[Any], bands: Sequence[int]
-) -> NDArray[np.float64]:
-    """Stretch an image (c, h, w) to colours (h, w, 3) in 0..1, two deviations to either side."""
-    shown = np.stack([(image[b] - mean[b]) / (4 * std[b]) + 0.5 for b in bands], -1)
-    return np.broadcast_to(np.clip(shown, 0, 1), (*shown.shape[:2], 3))
-
-
-def paint(mask: NDArray[Any], colors: Sequence[str]) -> NDArray[np.float64]:
-    """Give class numbers (h, w) their colours (h, w, 3); what is below 0 becomes white."""
-    table = np.array([*(to_rgb(color) for color in colors), _UNLABELLED])
-    painted: NDArray[np.float64] = table[mask]  # -1 is the last
-    return painted
 
 
 def png(picture: NDArray[Any]) -> str:

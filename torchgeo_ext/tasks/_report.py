@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from torchgeo_ext.datamodules._pictures import paint
 from torchgeo_ext.tasks._fit import Fitted
-from torchgeo_ext.tasks._pictures import curves, paint, png
+from torchgeo_ext.tasks._pictures import curves, png
 
 _NOTHING = '\N{EN DASH}'
 

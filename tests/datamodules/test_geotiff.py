@@ -5,15 +5,16 @@ from lightning.pytorch import Trainer
 
 from tests.datasets.makers import class_map, grid_transform, image_of, write_pair_of_layers
 from tests.rasters import write_raster
-from torchgeo_ext.datamodules import LabelledPairDataModule, LabelledRasterDataModule
-from torchgeo_ext.datamodules._labelled import class_weights
+from torchgeo_ext.datamodules import GeoTIFFDataModule
+from torchgeo_ext.datamodules._parts import TEST, TRAINING, VALIDATION
+from torchgeo_ext.datamodules.geotiff import class_weights
 from torchgeo_ext.errors import BadInput, BadParameter, Canceled
-from torchgeo_ext.samplers.blocked_split import TRAINING, VALIDATION
+from torchgeo_ext.samplers import BlockedSplit
 
 
 def module_of(images, labels, **options):
     options = {'patch_size': 16, 'batch_size': 4} | options
-    module = LabelledRasterDataModule(images=images, labels=labels, **options)
+    module = GeoTIFFDataModule(images=images, labels=labels, **options)
     module.setup('fit')
     return module
 
@@ -25,7 +26,7 @@ def layers(tmp_path):
 
 def roles_of(module, scene=0):
     grid = module.labelled.grids[scene]
-    return module.split.roles(grid, grid.window)
+    return module.parts.roles(grid, grid.window)
 
 
 def test_each_pixel_of_the_hold_out_is_judged_once(layers, tmp_path):
@@ -43,7 +44,7 @@ def test_each_pixel_of_the_hold_out_is_judged_once(layers, tmp_path):
         mask = module.labelled.pixels(scene, grid.window).mask
         held = mask[roles_of(module, scene) == VALIDATION]
         expected += np.bincount(held[held >= 0], minlength=3)
-    assert counted.tolist() == expected.tolist() == module.survey.validation_counts.tolist()
+    assert counted.tolist() == expected.tolist() == module.survey.counts(VALIDATION).tolist()
     assert expected.min() > 0
 
 
@@ -65,7 +66,7 @@ def test_the_same_blocks_are_held_out_in_all_dates(layers, tmp_path):
     later = write_raster(tmp_path / 'later.tif', image_of(class_map(120, 140), seed=9))
     module = module_of([image, str(later)], labels)
     np.testing.assert_array_equal(roles_of(module, 0), roles_of(module, 1))
-    assert module.survey.validation_counts.sum() % 2 == 0
+    assert module.survey.counts(VALIDATION).sum() % 2 == 0
 
 
 def test_statistics_are_those_of_the_training_blocks(tmp_path):
@@ -77,12 +78,11 @@ def test_statistics_are_those_of_the_training_blocks(tmp_path):
     module = module_of(str(image), write_raster(tmp_path / 'l.tif', classes))
     valid = np.isfinite(values).all(0) & (values != -9999).all(0)
     used = values[:, valid & (roles_of(module) == TRAINING)].astype('float64')
-    moments = module.survey.moments
-    np.testing.assert_allclose(moments.mean, used.mean(1), rtol=1e-12)
-    np.testing.assert_allclose(moments.std, used.std(1), rtol=1e-12)
-    np.testing.assert_array_equal(moments.minimum, used.min(1))
-    np.testing.assert_array_equal(moments.maximum, used.max(1))
-    assert moments.count == used.shape[1]
+    values_of = module.survey.values
+    np.testing.assert_allclose(values_of.mean, used.mean(1), rtol=1e-12)
+    np.testing.assert_allclose(values_of.std, used.std(1), rtol=1e-12)
+    np.testing.assert_array_equal(values_of.minimum, used.min(1))
+    np.testing.assert_array_equal(values_of.maximum, used.max(1))
 
 
 def test_statistics_are_exact_far_from_zero(tmp_path):
@@ -92,7 +92,7 @@ def test_statistics_are_exact_far_from_zero(tmp_path):
     image = write_raster(tmp_path / 'i.tif', values)
     module = module_of(str(image), write_raster(tmp_path / 'l.tif', classes))
     used = values[:, roles_of(module) == TRAINING].astype('float64')
-    np.testing.assert_allclose(module.survey.moments.std, used.std(1), rtol=1e-9)
+    np.testing.assert_allclose(module.survey.values.std, used.std(1), rtol=1e-9)
 
 
 def test_a_constant_band_is_no_division_by_zero(tmp_path):
@@ -102,7 +102,7 @@ def test_a_constant_band_is_no_division_by_zero(tmp_path):
     image = write_raster(tmp_path / 'i.tif', values)
     module = module_of(str(image), write_raster(tmp_path / 'l.tif', classes))
     batch = next(iter(module.train_dataloader()))
-    standard = module.standardise(batch['image'])
+    standard = module.aug(batch)['image']
     assert (standard[:, 0] == 0).all()
     assert standard.isfinite().all()
 
@@ -117,8 +117,8 @@ def augmented(module, batch):
 
 def agrees(image, mask, module):
     """Whether each labelled pixel still has the value of its class, in the first band."""
-    moments = module.survey.moments
-    values = image * moments.std[0] + moments.mean[0]
+    values_of = module.survey.values
+    values = image * values_of.std[0] + values_of.mean[0]
     shown = torch.round(values / 1000 - 0.05).long() - 1
     return bool((shown == mask)[mask >= 0].all())
 
@@ -139,7 +139,7 @@ def test_images_are_standardised_and_turned_with_their_masks(layers):
 
 
 def test_without_augmentation_patches_stay_as_they_are(layers):
-    module = module_of(*layers, augment=False)
+    module = module_of(*layers, turn=False)
     batch = next(iter(module.train_dataloader()))
     mask = batch['mask'].clone()
     assert torch.equal(augmented(module, batch)['mask'], mask)
@@ -152,7 +152,7 @@ def test_both_dates_are_turned_with_their_mask(tmp_path):
     before = write_raster(tmp_path / 'b.tif', values)
     after = write_raster(tmp_path / 'a.tif', values[:, :, ::1] + 0)
     labels = write_raster(tmp_path / 'l.tif', classes - 1)
-    module = LabelledPairDataModule(
+    module = GeoTIFFDataModule(
         before=str(before), after=str(after), labels=str(labels), patch_size=16, batch_size=16
     )
     module.setup('fit')
@@ -167,23 +167,42 @@ def test_both_dates_are_turned_with_their_mask(tmp_path):
         assert agrees(out['image'][:, date, 0], out['mask'][:, 0], module)
 
 
-def test_small_blocks_are_chosen_for_small_rasters(tmp_path):
-    small = module_of(*write_pair_of_layers(tmp_path, class_map(100, 100), name='small.tif'))
-    large = module_of(*write_pair_of_layers(tmp_path, class_map(500, 500), name='large.tif'))
-    assert small.block_size == 16
-    assert large.block_size == 64
-    assert len(large.split.training) + len(large.split.validation) == 64
+def test_blocks_are_laid_out_in_metres(layers):
+    module = module_of(*layers, split=BlockedSplit(folds=4, block_size=370))
+    split = module.parts.split
+    assert module.block_side == 370
+    assert len(split.training) + len(split.validation) == 4 * 4
 
 
-def test_block_size_is_the_users(layers):
-    module = module_of(*layers, block_size=37)
-    assert module.block_size == 37
-    assert len(module.split.training) + len(module.split.validation) == 4 * 4
+def test_fewer_blocks_than_folds(layers):
+    with pytest.raises(BadParameter, match='block_size: all labels lie in 4 blocks of 1000 m'):
+        module_of(*layers, split=BlockedSplit(folds=5, block_size=1000))
 
 
-def test_one_block_cannot_be_split(layers):
-    with pytest.raises(BadParameter, match='block_size is 500'):
-        module_of(*layers, block_size=500)
+def test_a_fold_is_kept_for_testing(layers):
+    module = module_of(*layers, test_fold=1)
+    roles = roles_of(module)
+    counted = torch.zeros(3, dtype=torch.long)
+    for batch in module.test_dataloader():
+        mask = batch['mask']
+        counted += torch.bincount(mask[mask >= 0], minlength=3)
+    assert counted.sum() == (roles == TEST).sum() > 0
+    assert counted.tolist() == module.survey.counts(TEST).tolist()
+    tested = module_of(*layers, split=BlockedSplit(fold=1)).parts.split.validation
+    whole = module_of(*layers).parts.split
+    assert set(tested) <= set(whole.training)
+
+
+def test_without_a_test_fold_tests_use_the_validation_blocks(layers):
+    module = module_of(*layers)
+    assert [b['mask'].tolist() for b in module.test_dataloader()] == [
+        b['mask'].tolist() for b in module.val_dataloader()
+    ]
+
+
+def test_the_test_fold_is_another_one(layers):
+    with pytest.raises(BadParameter, match='test_fold is 0'):
+        GeoTIFFDataModule(images=layers[0], labels=layers[1], test_fold=0)
 
 
 def test_labels_in_one_spot_cannot_be_split(tmp_path):
@@ -191,7 +210,7 @@ def test_labels_in_one_spot_cannot_be_split(tmp_path):
     classes[3:6, 3:9] = [1, 1, 1, 2, 2, 2]
     image = write_raster(tmp_path / 'i.tif', image_of(classes))
     labels = write_raster(tmp_path / 'l.tif', classes, nodata=0)
-    with pytest.raises(BadInput, match='no block of land'):
+    with pytest.raises(BadInput, match='all labels lie in 1 block'):
         module_of(str(image), str(labels))
 
 
@@ -221,7 +240,7 @@ def test_rasters_smaller_than_a_patch(tmp_path):
     batch = next(iter(module.train_dataloader()))
     assert batch['image'].shape == (4, 2, 64, 64)
     held = sum(int((batch['mask'] >= 0).sum()) for batch in module.val_dataloader())
-    assert held == module.survey.validation_counts.sum() > 0
+    assert held == module.survey.counts(VALIDATION).sum() > 0
 
 
 def test_rare_classes_can_be_drawn_more_often(tmp_path):
@@ -230,8 +249,8 @@ def test_rare_classes_can_be_drawn_more_often(tmp_path):
     image = write_raster(tmp_path / 'i.tif', image_of(classes))
     labels = write_raster(tmp_path / 'l.tif', classes)
     shares = []
-    for balance in ('none', 'square_root', 'inverse'):
-        module = module_of(str(image), str(labels), balance=balance, length=600)
+    for sampler in ('random', 'square_root', 'balanced'):
+        module = module_of(str(image), str(labels), sampler=sampler, length=600)
         masks = torch.stack([module.train_dataset[patch]['mask'] for patch in module.train_sampler])
         shares.append(((masks == 1).sum() / (masks >= 0).sum()).item())
     assert shares[0] < shares[1] < shares[2]
@@ -241,13 +260,14 @@ def test_the_user_can_stop_the_preparations(layers):
     def stop(*_arguments, **_options):
         raise Canceled
 
-    module = LabelledRasterDataModule(images=layers[0], labels=layers[1], progress=stop)
+    module = GeoTIFFDataModule(images=layers[0], labels=layers[1])
+    module.progress = stop
     with pytest.raises(Canceled):
         module.setup('fit')
 
 
 def test_class_weights():
     counts = np.array([400, 100, 0])
-    np.testing.assert_allclose(class_weights(counts, 'none'), [1, 1, 0])
-    np.testing.assert_allclose(class_weights(counts, 'inverse'), [0.4, 1.6, 0])
+    np.testing.assert_allclose(class_weights(counts, 'random'), [1, 1, 0])
+    np.testing.assert_allclose(class_weights(counts, 'balanced'), [0.4, 1.6, 0])
     np.testing.assert_allclose(class_weights(counts, 'square_root'), [2 / 3, 4 / 3, 0])

@@ -1,0 +1,235 @@
+"""``init``: looks at a folder of images and labels and writes the configuration of a training."""
+
+import argparse
+import fnmatch
+import itertools
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from torchgeo_ext.cli._bar import Bar
+from torchgeo_ext.errors import BadParameter
+from torchgeo_ext.staging import staged
+
+#: Patches of at most this size.
+_LARGEST_PATCH = 256
+#: Longer lists and mappings get several lines.
+_LINE = 80
+_INDENT = '    '
+#: Networks halve images five times.
+_STRIDE = 32
+
+
+def add_init(commands: Any) -> argparse.ArgumentParser:
+    """Add the command."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        'init',
+        help='Look at a folder of images and labels and write the YAML of a training.',
+        description='Looks at the files of a folder, says which are images and which are labels, '
+        'and writes a configuration for "torchgeo-ext fit". Patterns may hold * and ?.',
+    )
+    parser.add_argument('folder', type=Path, help='Folder with images and labels.')
+    parser.add_argument('--task', choices=('segmentation', 'change'), help='What to learn.')
+    parser.add_argument('--images', metavar='PATTERN', help='Names of the images to use.')
+    parser.add_argument('--labels', metavar='PATTERN', help='Names of the labels to use.')
+    parser.add_argument('--class-field', metavar='NAME', help='Field with the class of a polygon.')
+    parser.add_argument(
+        '--output', type=Path, metavar='FILE', help='YAML to write. Default: FOLDER.yaml.'
+    )
+    parser.add_argument('--force', action='store_true', help='Replace the YAML if there is one.')
+    parser.set_defaults(run=_init)
+    return parser
+
+
+def _init(options: argparse.Namespace) -> None:
+    from torchgeo_ext.datamodules import GeoTIFFDataModule
+    from torchgeo_ext.datamodules._folder import look_at
+    from torchgeo_ext.datamodules._plan import Choice, make_plan
+
+    output = options.output or Path(f'{options.folder.resolve().name}.yaml')
+    if output.exists() and not options.force:
+        raise BadParameter(f'output: {output} is there already.', 'Add --force to replace it.')
+    choice = Choice(options.task, options.images, options.labels, options.class_field)
+    with Bar() as bar:
+        folder = look_at(options.folder.resolve(), bar)
+        plan = make_plan(folder, choice)
+        data = _data(folder, plan)
+        module = GeoTIFFDataModule(**data)
+        module.progress = bar
+        # reads the labels: what does not fit is found now and not when training begins
+        facts = _Facts(folder, plan, module)
+    with staged(output, 'output') as part:
+        part.write_text(_yaml(facts, data, output.resolve()), encoding='utf-8')
+    print('\n'.join(facts.told()))
+    print(f'Written: {output}. Next: torchgeo-ext fit --config {output}')
+
+
+def _data(folder: Any, plan: Any) -> dict[str, Any]:
+    """Give the arguments of the data module."""
+    from torchgeo_ext.datamodules._plan import relative
+
+    dates = list(zip(*plan.images, strict=True))
+    names = ('images',) if plan.task == 'segmentation' else ('before', 'after')
+    labels = [relative(folder, label) for label in plan.labels]
+    everything = [relative(folder, raster.path) for raster in folder.rasters]
+    side = min(min(image.grid.shape) for group in plan.images for image in group)
+    data = {
+        'root': str(folder.root),
+        **{
+            name: _pattern([relative(folder, image.path) for image in images], everything)
+            if name == 'images'
+            else [relative(folder, image.path) for image in images]
+            for name, images in zip(names, dates, strict=True)
+        },
+        'labels': labels[0] if len(labels) == 1 else labels,
+        'class_field': plan.class_field,
+        'classes': dict(plan.class_names) or None,
+        'ignore_value': plan.ignore_value,
+        'patch_size': max(_STRIDE, min(_LARGEST_PATCH, side // 2 // _STRIDE * _STRIDE)),
+    }
+    return {key: value for key, value in data.items() if value is not None}
+
+
+class _Facts:
+    """What was understood, for people and for the model's arguments."""
+
+    def __init__(self, folder: Any, plan: Any, module: Any) -> None:
+        self.folder, self.plan, self.dataset = folder, plan, module.labelled
+        self.bands = [band.name for band in module.described]
+
+    @property
+    def binary(self) -> bool:
+        """Whether the question is changed or not."""
+        values = [entry.value for entry in self.dataset.classes]
+        return self.plan.task == 'change' and len(values) == 2 and values[0] == 0
+
+    def images(self) -> str:
+        """Tell of the images in one line."""
+        used = [image for group in self.plan.images for image in group]
+        first = used[0]
+        grids = Counter(f'{i.grid.crs.to_string() if i.grid.crs else "no CRS"}' for i in used)
+        days = sorted({f'{image.days[0]:%Y-%m-%d}' for image in used if image.days})
+        when = '' if not days else f', {days[0]}' + (f' to {days[-1]}' if len(days) > 1 else '')
+        what = f'{len(self.plan.images)} pairs' if self.plan.task == 'change' else f'{len(used)}'
+        sensor = f' of {first.sensor}' if first.sensor else ''
+        return (
+            f'{what}, {len(self.bands)} bands {first.dtype}{sensor} '
+            f'({_few(self.bands)}), pixels of {first.grid.resolution[0]:.6g}, '
+            f'{_few(grids)}{when}'
+        )
+
+    def labels(self) -> str:
+        """Tell of the labels in one line."""
+        from torchgeo_ext.datamodules._plan import relative
+
+        names = _few([relative(self.folder, label) for label in self.plan.labels])
+        field = f', field {self.plan.class_field}' if self.plan.class_field else ''
+        classes = ', '.join(f'{entry.value} {entry.name}' for entry in self.dataset.classes)
+        ignored = self.plan.ignore_value
+        without = '' if ignored is None else f'; {ignored} has no name and counts as not labelled'
+        return f'{names}{field}: {classes}{without}'
+
+    def told(self) -> Iterator[str]:
+        """Tell everything."""
+        from torchgeo_ext.datamodules._plan import relative
+
+        yield f'Task: {self.plan.task}'
+        yield f'Images: {self.images()}'
+        for group in self.plan.images:
+            yield '  ' + ' -> '.join(relative(self.folder, image.path) for image in group)
+        yield f'Labels: {self.labels()}'
+        for name, why in sorted(self.plan.left_out.items()):
+            yield f'Not used: {name} ({why})'
+        for path, why in self.folder.broken.items():
+            yield f'Cannot be read: {relative(self.folder, path)} ({why})'
+        yield from (f'Note: {note}' for note in self.plan.notes)
+
+
+def _yaml(facts: _Facts, data: dict[str, Any], output: Path) -> str:
+    """Write the configuration, each line with what it means where that is not plain."""
+    change = facts.plan.task == 'change'
+    classes = [entry.name for entry in facts.dataset.classes]
+    model: dict[str, Any] = {
+        'model': 'fcsiamdiff' if change else 'unet',
+        'backbone': 'resnet18',
+        'in_channels': len(facts.bands),
+        'task': 'binary' if facts.binary else 'multiclass',
+        'num_classes': None if facts.binary else len(classes),
+        'labels': None if facts.binary else classes,
+        'loss': 'bce' if facts.binary else 'ce',
+        'ignore_index': -1,
+        'lr': 0.001,
+    }
+    task = 'MaskedChangeDetection' if change else 'MaskedSegmentation'
+    run = output.with_name(f'{output.stem}_run')
+    lines = [
+        f'# Images: {facts.images()}.',
+        f'# Labels: {facts.labels()}.',
+        f'# Train: torchgeo-ext fit --config {output.name} (go on with it: --ckpt_path last)',
+        f'# Scores: torchgeo-ext test --config {output.name} --ckpt_path best',
+        'seed_everything: 0',
+        'trainer:',
+        '  max_epochs: 50',
+        f'  default_root_dir: {_flow(str(run))}  # gets checkpoints, logs and figures',
+        'model:',
+        f'  class_path: {task}',
+        '  init_args:',
+        *(line for k, v in model.items() if v is not None for line in _entry(k, v, _INDENT)),
+        'data:',
+        '  class_path: GeoTIFFDataModule',
+        '  init_args:',
+        *(line for key, value in data.items() for line in _entry(key, value, _INDENT)),
+        '    batch_size: 8',
+        f'    sampler: {"random" if facts.binary else "square_root"}  # or random, balanced',
+        '    split: {folds: 5, fold: 0}  # blocks of land; fold 0 chooses the best epoch',
+        '    test_fold: 1  # for "torchgeo-ext test" alone',
+    ]
+    return '\n'.join(lines) + '\n'
+
+
+def _flow(value: Any) -> str:
+    """Write a value on one line."""
+    import yaml
+
+    text: str = yaml.safe_dump(
+        value, default_flow_style=True, sort_keys=False, allow_unicode=True, width=10**9
+    )
+    return text.removesuffix('\n').removesuffix('\n...')
+
+
+def _entry(key: str, value: Any, indent: str) -> Iterator[str]:
+    """Write an argument; long lists and mappings have a line for each entry."""
+    if isinstance(value, dict) and len(_flow(value)) > _LINE:
+        yield f'{indent}{key}:'
+        yield from (f'{indent}  {_flow(k)}: {_flow(v)}' for k, v in value.items())
+    elif isinstance(value, list) and len(_flow(value)) > _LINE:
+        yield f'{indent}{key}:'
+        yield from (f'{indent}  - {_flow(entry)}' for entry in value)
+    else:
+        yield f'{indent}{key}: {_flow(value)}'
+
+
+def _common_start(names: Sequence[str]) -> str:
+    alike = itertools.takewhile(lambda signs: len(set(signs)) == 1, zip(*names, strict=False))
+    return ''.join(signs[0] for signs in alike)
+
+
+def _pattern(names: Sequence[str], others: Sequence[str]) -> str | list[str]:
+    """Give a pattern that stands for exactly these names among all, if there is one."""
+    # up to a sign, so that "2015-0*" becomes "*"
+    first = re.sub(r'[^\W_]*$', '', _common_start(names))
+    last = _common_start([name[::-1] for name in names])[::-1]
+    pattern = f'{first}*{last}'
+    found = [name for name in others if fnmatch.fnmatch(name, pattern)]
+    # a star of the file system does not cross folders
+    inside = all('/' not in name[len(first) : len(name) - len(last)] for name in names)
+    if len(names) > 3 and inside and sorted(found) == list(names):
+        return pattern
+    return list(names)
+
+
+def _few(words: Sequence[str] | Counter[str]) -> str:
+    listed = list(words)
+    return ', '.join(listed[:4]) + (f' and {len(listed) - 4} more' if len(listed) > 4 else '')

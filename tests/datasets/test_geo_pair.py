@@ -1,9 +1,12 @@
 import numpy as np
 import pytest
+import rasterio
 import torch
+from rasterio.enums import Resampling
+from rasterio.warp import calculate_default_transform, reproject
 
 from tests.datasets.makers import boxes, class_map, grid_transform, image_of, write_polygons
-from tests.rasters import write_raster
+from tests.rasters import UTM, write_raster
 from torchgeo_ext.datasets import GeoPair
 from torchgeo_ext.errors import BadInput, BadParameter
 
@@ -83,13 +86,80 @@ def test_the_later_image_is_brought_onto_the_grid_of_the_earlier(tmp_path):
     fine = np.broadcast_to(np.arange(100) * 5.0 + 52.5, (1, 100, 100)).astype('float32')
     after = write_raster(tmp_path / 'a.tif', fine, transform=grid_transform(5.0, column=11))
     labels = write_raster(tmp_path / 'l.tif', class_map(classes=2) - 1)
-    pixels = whole(GeoPair(str(before), str(after), labels))
+    dataset = GeoPair(str(before), str(after), labels)
+    assert [grid.transform for grid in dataset.grids] == [grid_transform(column=5)]
+    pixels = whole(dataset)
+    assert pixels.image.shape == (2, 1, 50, 51)
     inside = pixels.valid
-    assert 0 < inside.sum() < inside.size
     # at the edge of an image there is nothing to interpolate with
     within = inside & np.roll(inside, 1, 1) & np.roll(inside, -1, 1)
+    assert within[:, 2:-2].all()
     np.testing.assert_allclose(pixels.image[1][0][within], pixels.image[0][0][within], atol=0.01)
     assert (pixels.mask[~inside] == -1).all()
+    np.testing.assert_array_equal(pixels.mask[:, 2:-2], class_map(classes=2)[:50, 7:54] - 1)
+
+
+@pytest.mark.parametrize('crs', ['EPSG:4326', 'EPSG:32632'])
+def test_dates_in_other_reference_systems(tmp_path, crs):
+    ground = np.kron(class_map(40, 40, side=10), np.ones((5, 5), int))
+    before = write_raster(tmp_path / 'b.tif', image_of(ground))
+    transform, width, height = calculate_default_transform(
+        UTM, crs, 200, 200, *rasterio.open(before).bounds
+    )
+    there = np.zeros((2, height, width), 'uint16')
+    reproject(
+        image_of(ground), there, src_transform=grid_transform(), src_crs=UTM,
+        dst_transform=transform, dst_crs=crs, resampling=Resampling.nearest,
+    )  # fmt: skip
+    after = write_raster(tmp_path / 'a.tif', there, crs=crs, transform=transform, nodata=0)
+    pixels = whole(GeoPair(before, after, resampling='nearest'))
+    first, second = (np.rint(date[0] / 1000 - 0.05)[pixels.valid] for date in pixels.image)
+    assert pixels.valid.mean() > 0.95
+    assert (first == second).mean() > 0.97
+
+
+def test_mosaics_of_one_place(dates, tmp_path):
+    before, after, _ = dates
+    image = image_of(class_map(seed=2))
+    west = write_raster(tmp_path / 'west.tif', image[:, :, :50])
+    east = write_raster(
+        tmp_path / 'east.tif', image[:, :, 40:] + 1, transform=grid_transform(column=40)
+    )
+    dataset = GeoPair(before, [[west, east]])
+    assert len(dataset) == 1
+    pixels = whole(dataset)
+    assert pixels.valid.all()
+    np.testing.assert_array_equal(pixels.image[1, :, :, :50], image[:, :, :50])
+    np.testing.assert_array_equal(pixels.image[1, :, :, 50:], image[:, :, 50:] + 1)
+    folder = tmp_path / 'mosaic'
+    folder.mkdir()
+    for path in (west, east):
+        path.rename(folder / path.name)
+    # by name: east comes first, in the files of a folder
+    joined = whole(GeoPair(folder, after))
+    np.testing.assert_array_equal(joined.image[0, :, :, 40:], image[:, :, 40:] + 1)
+
+
+def test_more_than_two_dates(dates, tmp_path):
+    between = write_raster(tmp_path / 'between.tif', image_of(class_map(seed=3)))
+    sample = (dataset := GeoPair(*dates[:2], between=[between]))[dataset.bounds]
+    assert sample['image'].shape == (3, 2, 64, 80)
+    np.testing.assert_array_equal(sample['image'][1], image_of(class_map(seed=3)))
+    assert 'mask' not in sample
+
+
+def test_clouds_of_either_date_have_no_label(dates, tmp_path):
+    before, after, changed = dates
+    labels = write_raster(tmp_path / 'l.tif', changed.astype('uint8'))
+    first, second = (np.zeros((64, 80), 'uint8') for _ in range(2))
+    first[0, 0], second[1, 1], second[2, 2] = 9, 9, 4
+    clouds = [write_raster(tmp_path / f'c{n}.tif', mask) for n, mask in enumerate((first, second))]
+    dataset = GeoPair(before, after, labels, clouds=clouds, cloud_values=[9])
+    sample = dataset[dataset.bounds]
+    assert np.argwhere(~sample['mask_valid'].numpy()).tolist() == [[0, 0, 0], [1, 1, 1]]
+    assert np.argwhere(sample['mask'][0].numpy() < 0).tolist() == [[0, 0], [1, 1]]
+    with pytest.raises(BadParameter, match='clouds has 1 dates, but there are 2'):
+        GeoPair(before, after, clouds=clouds[:1])
 
 
 def test_a_pixel_counts_only_if_both_dates_are_valid(tmp_path):

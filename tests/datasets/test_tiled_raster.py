@@ -1,4 +1,5 @@
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 
 import geopandas
 import numpy as np
@@ -24,7 +25,7 @@ from tests.datasets.makers import (
     write_polygons,
 )
 from tests.rasters import UTM, write_raster
-from torchgeo_ext.datasets import TiledRaster
+from torchgeo_ext.datasets import TiledRaster, _handles, collate_samples, unbind_samples
 from torchgeo_ext.errors import BadInput, BadParameter, TorchgeoExtError
 from torchgeo_ext.samplers import SeededRandomSampler, TiledSampler
 
@@ -270,6 +271,183 @@ def test_a_raster_without_georeference_is_welcome_if_labels_have_none_either(tmp
     labels = write_raster(tmp_path / 'l.tif', classes, crs=None, transform=identity)
     dataset = TiledRaster(str(image), str(labels))
     np.testing.assert_array_equal(dataset[dataset.bounds]['mask'], classes - 1)
+
+
+@pytest.fixture
+def neighbours(tmp_path):
+    """Two rasters of one day side by side, cut from one image."""
+    image = image_of(class_map(64, 160))
+    west = write_raster(tmp_path / 'w_20200601.tif', image[:, :, :80])
+    east = write_raster(
+        tmp_path / 'e_20200601.tif', image[:, :, 80:], transform=grid_transform(column=80)
+    )
+    return [west, east], image
+
+
+def test_a_slice_across_rasters_is_a_mosaic(neighbours, tmp_path):
+    paths, image = neighbours
+    labels = write_raster(tmp_path / 'labels.tif', class_map(64, 160))
+    dataset = TiledRaster(paths, labels)
+    x, y = 500_000 + 600, 5_300_000 - 320
+    sample = dataset[x : x + 320, y : y + 320]
+    np.testing.assert_array_equal(sample['image'], image[:, :32, 60:92])
+    np.testing.assert_array_equal(sample['mask'], class_map(64, 160)[:32, 60:92] - 1)
+    assert sample['transform'].tolist() == list(grid_transform(column=60))
+    whole_sample = dataset[dataset.bounds]
+    np.testing.assert_array_equal(whole_sample['image'], image)
+
+
+def test_a_mosaic_never_mixes_dates(neighbours, tmp_path):
+    paths, _ = neighbours
+    later = tmp_path / 'e_20210601.tif'
+    paths[1].rename(later)
+    sample = (dataset := TiledRaster([paths[0], later]))[dataset.bounds]
+    assert sample['mask_valid'].sum() == 64 * 80
+
+
+def test_steps_resample(neighbours):
+    paths, image = neighbours
+    dataset = TiledRaster(paths, resampling='nearest')
+    x, y, _ = dataset.bounds
+    sample = dataset[x.start : x.stop : 20, y.start : y.stop : 20]
+    assert sample['image'].shape == (2, 32, 80)
+    assert set(np.unique(sample['image'])) <= set(np.unique(image))
+
+
+@pytest.mark.parametrize('reverse', [False, True])
+def test_where_duplicates_overlap_the_first_of_equals_counts(tmp_path, reverse):
+    image = image_of(class_map())
+    paths = [
+        write_raster(tmp_path / f'{name}_{day}.tif', image + number)
+        for number, (name, day) in enumerate([('b', 20200601), ('a', 20200601), ('c', 20190601)])
+    ]
+    dataset = TiledRaster(paths[::-1] if reverse else paths)
+    # the earliest one
+    np.testing.assert_array_equal(dataset[dataset.bounds]['image'], image + 2)
+    x, y, _ = dataset.bounds
+    later = dataset[x, y, pd.Timestamp('2020-01-01') : pd.Timestamp('2021-01-01')]
+    np.testing.assert_array_equal(later['image'], image + (1 if reverse else 0))
+    # one that covers more of the slice
+    wider = write_raster(tmp_path / 'wider.tif', image_of(class_map(64, 90)))
+    both = TiledRaster([paths[0], wider])
+    np.testing.assert_array_equal(both[both.bounds]['image'], image_of(class_map(64, 90)))
+
+
+def test_slices_across_the_antimeridian(tmp_path):
+    image = image_of(class_map(64, 160))
+    step = 0.001
+
+    def write(name, values, west):
+        transform = rasterio.Affine(step, 0, west, 0, -step, 10)
+        return write_raster(tmp_path / name, values, crs='EPSG:4326', transform=transform)
+
+    one = TiledRaster(write('one.tif', image, 179.92))
+    two = TiledRaster([
+        write('west.tif', image[:, :, :80], 179.92), write('east.tif', image[:, :, 80:], -180.0)
+    ])  # fmt: skip
+    window = np.s_[:, 10:30, 60:100]
+    for dataset in (one, two):
+        assert dataset.bounds[0].stop == pytest.approx(180.08)
+        for turn in (0, -360):
+            x = slice(179.98 + turn, 180.02 + turn)
+            sample = dataset[x, slice(9.97, 9.99)]
+            np.testing.assert_array_equal(sample['image'], image[window])
+            assert sample['mask_valid'].all()
+    east = two[-180:-179.98, 9.97:9.99]
+    np.testing.assert_array_equal(east['image'], image[:, 10:30, 80:100])
+    for sampler in (
+        RandomPatchSampler(two, size=8, length=9, generator=0),
+        TiledSampler(two, size=32),
+    ):
+        for patch in sampler:
+            assert two[patch]['mask_valid'].all()
+
+
+@pytest.mark.parametrize('kept', [False, True])
+def test_samples_may_be_changed(tmp_path, kept):
+    image, labels = write_pair_of_layers(tmp_path)
+    dataset = TiledRaster(image, labels)
+    if kept:
+        dataset.keep()
+    for _ in range(2):
+        sample = dataset[dataset.bounds]
+        np.testing.assert_array_equal(sample['image'], image_of(class_map()))
+        np.testing.assert_array_equal(sample['mask'], class_map() - 1)
+        assert sample['mask_valid'].all()
+        sample['image'].zero_()
+        sample['mask'].zero_()
+        sample['mask_valid'].zero_()
+
+
+@pytest.mark.filterwarnings('ignore:.*This process.*is multi-threaded:DeprecationWarning')
+def test_workers_read_what_the_main_process_reads(tmp_path):
+    image, labels = write_pair_of_layers(tmp_path)
+    dataset = TiledRaster(image, labels)
+    sampler = TiledSampler(dataset, size=16)
+    # the files are open when the workers are forked
+    expected = [dataset[patch] for patch in sampler]
+    loader = DataLoader(dataset, 2, sampler=sampler, num_workers=2, collate_fn=collate_samples)
+    found = [sample for batch in loader for sample in unbind_samples(batch)]
+    assert len(found) == len(expected) == 20
+    for one, other in zip(found, expected, strict=True):
+        assert one.keys() == other.keys()
+        for key, value in one.items():
+            assert torch.equal(value, other[key])
+
+
+def test_threads_have_their_own_files(tmp_path):
+    image, labels = write_pair_of_layers(tmp_path)
+    dataset = TiledRaster(image, labels)
+    patches = list(TiledSampler(dataset, size=16)) * 4
+    expected = [dataset[patch]['image'] for patch in patches]
+    with ThreadPoolExecutor(4) as pool:
+        for found, image in zip(pool.map(dataset.__getitem__, patches), expected, strict=True):
+            assert torch.equal(found['image'], image)
+
+
+def test_many_files_do_not_stay_open(tmp_path, monkeypatch):
+    monkeypatch.setattr(_handles, '_MOST_OPEN', 3)
+    paths = []
+    for number in range(6):
+        image = image_of(class_map(), seed=number)
+        transform = grid_transform(column=80 * number)
+        paths.append(write_raster(tmp_path / f'{number}.tif', image, transform=transform))
+    dataset = TiledRaster(paths)
+    for _ in range(2):
+        for number in range(6):
+            image = dataset.pixels(number, Window(0, 0, 80, 64)).image[0]
+            np.testing.assert_array_equal(image, image_of(class_map(), seed=number))
+    assert len(_handles._open._readers) <= 3
+
+
+def test_label_rasters_may_be_many_and_larger(neighbours, tmp_path):
+    paths, _ = neighbours
+    classes = class_map(100, 300, classes=4) * 50
+    folder = tmp_path / 'masks'
+    folder.mkdir()
+    for number, part in enumerate(np.split(classes, 3, axis=1)):
+        transform = grid_transform(column=100 * number - 10, row=-10)
+        write_raster(folder / f'{number}.tif', part, transform=transform)
+    dataset = TiledRaster(paths, folder)
+    # 50, 100, 150, 200: neither from 0 nor without gaps
+    assert [entry.value for entry in dataset.classes] == [50, 100, 150, 200]
+    for scene, column in enumerate((10, 90)):
+        expected = classes[10:74, column : column + 80] // 50 - 1
+        np.testing.assert_array_equal(whole(dataset, scene).mask, expected)
+
+
+def test_classes_that_are_known_need_no_look(tmp_path):
+    image, labels = write_pair_of_layers(tmp_path)
+    dataset = TiledRaster(image, labels, classes={1: 'water', 3: 'forest'})
+    assert [entry.name for entry in dataset.classes] == ['water', 'forest']
+    expected = np.select([class_map() == 1, class_map() == 3], [0, 1], -1)
+    np.testing.assert_array_equal(whole(dataset).mask, expected)
+
+
+def test_a_slice_where_nothing_is(tmp_path):
+    image, labels = write_pair_of_layers(tmp_path)
+    with pytest.raises(IndexError, match='not found'):
+        TiledRaster(image, labels)[0:10, 0:10]
 
 
 def test_images_without_labels_are_told(tmp_path, caplog):

@@ -11,6 +11,7 @@ from collections import OrderedDict
 from typing import Any
 
 import numpy as np
+import rasterio
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
@@ -64,7 +65,10 @@ class _OpenReaders(threading.local):
         if known is not None:
             self._readers.move_to_end(key)
             return known[0]
-        reader = lazy.source.open(lazy.grid)
+        # a dataset opened without one has an environment of its own, bound to this thread, and
+        # could then not be closed by the thread that collects garbage
+        with rasterio.Env():
+            reader = lazy.source.open(lazy.grid)
         # the identity may be given to another one later
         forget = weakref.finalize(lazy, self._readers.pop, key, None)
         forget.atexit = False

@@ -172,7 +172,8 @@ def _try_header(path: str, argument: str) -> Header | BadInput:
     try:
         return read_header(path, argument)
     except BadInput as error:
-        return error
+        # a new one: the traceback holds a dataset, which another thread must not be left to close
+        return BadInput(error.message, error.hint)
     except READ_ERRORS as error:
         return BadInput(
             f'{argument}: {path} cannot be read ({error}).', 'Copy or download it again.'

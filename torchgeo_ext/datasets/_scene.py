@@ -1,5 +1,6 @@
 """One place: its images at one or more dates on one grid, and its labels."""
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
@@ -149,10 +150,27 @@ class Scene:
         """Whether it has labels."""
         return self.labels is not None or any(layer.labelled for layer in self.layers)
 
-    @property
+    @functools.cached_property
     def time(self) -> pd.Interval:
         """From the first to the last date; all time if one is unknown."""
         return period([time for time, date in zip(self.times, self.dates, strict=True) if date])
+
+    def geometry(self, window: Window) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Give the ``bounds`` and the ``transform`` of a window, nine numbers each, as TorchGeo."""
+        a, b, c, d, e, f, x, y, start, stop = self._numbers
+        width, height = window.width, window.height
+        left = a * window.col_off + b * window.row_off + c
+        top = d * window.col_off + e * window.row_off + f
+        xs = left, left + a * width, left + b * height, left + a * width + b * height
+        ys = top, top + d * width, top + e * height, top + d * width + e * height
+        bounds = min(xs), max(xs), x, min(ys), max(ys), y, start, stop, 1.0
+        return bounds, (a, b, left, d, e, top, 0.0, 0.0, 1.0)
+
+    @functools.cached_property
+    def _numbers(self) -> tuple[float, ...]:
+        # there are many patches, and arithmetic with affine objects is slow
+        time = self.time.left.timestamp(), self.time.right.timestamp()
+        return (*tuple(self.grid.transform)[:6], *self.grid.resolution, *time)
 
     @property
     def size(self) -> int:

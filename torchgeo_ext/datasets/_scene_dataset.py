@@ -174,9 +174,9 @@ class SceneDataset(GeoDataset):
         Raises:
             IndexError: If no raster matches.
         """
+        dates = None
         if isinstance(index, ExactSlice):
             scene, window, core = self.scenes[index.scene], index.window, index.core
-            dates = None
         else:
             scene, window, dates = self._find(index)
             core = window
@@ -189,7 +189,6 @@ class SceneDataset(GeoDataset):
         elif scene.kept:
             image = image.copy()
         mask = _only_core(pixels.mask, window, core) if self.labelled else None
-        grid = scene.grid.part(window)
         sample = self._shape(
             torch.from_numpy(image),
             torch.from_numpy(measured.copy() if scene.kept else measured),
@@ -198,8 +197,9 @@ class SceneDataset(GeoDataset):
         if not np.isnan(self.wavelengths).all():
             sample['wavelengths'] = torch.from_numpy(self.wavelengths.copy())
         sample |= self._moments(scene, dates)
-        sample['bounds'] = _bounds(grid, scene.time)
-        sample['transform'] = torch.tensor(tuple(grid.transform), dtype=torch.float64)
+        bounds, transform = scene.geometry(window)
+        sample['bounds'] = torch.tensor(bounds, dtype=torch.float64)
+        sample['transform'] = torch.tensor(transform, dtype=torch.float64)
         return sample if self.transforms is None else self.transforms(sample)
 
     def _shape(
@@ -344,13 +344,6 @@ def _window(grid: Grid, box: tuple[float, float, float, float], crs: Any) -> Win
     columns, rows = zip(*corners, strict=True)
     column, row = round(min(columns)), round(min(rows))
     return Window(column, row, max(1, round(max(columns)) - column), max(1, round(max(rows)) - row))
-
-
-def _bounds(grid: Grid, time: pd.Interval) -> torch.Tensor:
-    left, bottom, right, top = grid.bounds
-    x, y = grid.resolution
-    numbers = (left, right, x, bottom, top, y, time.left.timestamp(), time.right.timestamp(), 1)
-    return torch.tensor(numbers, dtype=torch.float64)
 
 
 def _only_core(mask: NDArray[Any], window: Window, core: Window) -> NDArray[Any]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch.utils.data import default_collate
 from torchgeo.datasets.utils import Sample
 
 
@@ -49,7 +50,8 @@ def _join(values: list[Any]) -> Any:
             and value.dtype == first.dtype
             for value in values
         )
-        return torch.stack(values) if alike else values
+        # in a worker it writes into memory that the main process shares
+        return default_collate(values) if alike else values
     if all(isinstance(value, int | float) for value in values):
         return torch.tensor(values)
     return values

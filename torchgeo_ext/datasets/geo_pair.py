@@ -34,8 +34,8 @@ class GeoPair(SceneDataset):
 
     Args:
         before: The earlier image: a raster, a folder or a pattern. A list is one of several
-            places; a list within the list makes a mosaic of rasters of one place, of which the
-            first counts where they overlap.
+            places; a list within the list makes a mosaic of rasters of one place. Where they
+            overlap the earliest counts, of these the first.
         after: The later image, likewise and in the same order.
         labels: Rasters whose value 0 means unchanged (on any grid), polygons, or
             :class:`VectorLabels`. Without ``class_field`` the inside of polygons is change. With

@@ -143,7 +143,7 @@ class RasterSeries(SceneDataset):
         times = [scene.times[number] for number in numbers]
         starts = [time.left for time in times if time is not None]
         return {
-            'doy': torch.tensor([start.dayofyear for start in starts], dtype=torch.float32),
+            'doy': torch.tensor([start.day_of_year for start in starts], dtype=torch.float32),
             'seconds': torch.tensor([start.timestamp() for start in starts], dtype=torch.float64),
             'gap': torch.tensor([not scene.dates[number] for number in numbers]),
         }

@@ -93,8 +93,8 @@ class FillGaps(SampleTransform):
     """Fill invalid pixels of a series from its other dates; see :func:`fill_gaps`.
 
     Filled pixels become valid, and ``mask_filled`` (t, h, w) bool tells which they are. Dates are
-    read from ``seconds`` or else ``doy``; dates flagged by ``gap`` are filled as a whole, and stay
-    flagged.
+    read from ``seconds``, or else from ``doy`` as days of one year; dates flagged by ``gap`` are
+    filled as a whole, and stay flagged.
 
     Example:
         >>> fill = FillGaps(max_gap=40)

@@ -7,7 +7,8 @@ import spyndex
 
 from torchgeo_ext.registry import sensors
 from torchgeo_ext.sensors import find_bands, sensor
-from torchgeo_ext.sensors._find import ROLES, plain
+from torchgeo_ext.sensors._find import ROLES
+from torchgeo_ext.sensors._names import plain
 
 ALL = list(sensors.values())
 SPYNDEX = {

@@ -51,6 +51,14 @@ def test_find_bands_of_a_file():
     assert find_bands(['red', 'nir'], ['Blue', 'Green', 'Red', 'NIR']) == (2, 3)
     assert find_bands(['red', 0.86], [0.45, 0.55, 0.66, 0.87]) == (2, 3)
     assert find_bands(['nir', 0.66], ['red', 0.66, 0.84]) == (2, 1)
+    assert find_bands([0.66], [float('nan'), 0.66]) == (1,)
+
+
+def test_find_bands_of_a_file_by_the_sensor_whose_names_they_are():
+    assert find_bands(['red', 'nir', 0.49], ['B02', 'B03', 'B04', 'B08']) == (2, 3, 0)
+    assert find_bands(['red', 'swir16'], ['B1', 'B2', 'B4', 'B8A', 'B11']) == (2, 4)
+    with pytest.raises(BadParameter, match='No band is red'):
+        find_bands(['red'], ['B2', 'B3', 'B4'])  # red of several sensors, but not of all
 
 
 @pytest.mark.parametrize('wanted', ['pan', 'B99', 0.6, 'lwir11', 3.0])

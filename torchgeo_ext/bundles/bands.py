@@ -9,7 +9,9 @@ from dataclasses import replace
 from torchgeo_ext.bundles._card import Band
 from torchgeo_ext.errors import BadInput, BadParameter
 from torchgeo_ext.sensors import RasterBand, SensorBand, identify_bands, read_bands
-from torchgeo_ext.sensors._find import HALF_WIDTH, ROLES, plain, plain_start
+from torchgeo_ext.sensors._find import ROLES
+from torchgeo_ext.sensors._names import plain, plain_start
+from torchgeo_ext.sensors._sensor import HALF_WIDTH
 
 __all__ = ('RasterBand', 'match_bands', 'raster_bands')
 
@@ -102,7 +104,7 @@ def _identified(
     with open_raster(str(raster_path), argument) as dataset:
         found, known = read_bands(dataset), identify_bands(dataset)
     filled = (
-        replace(band, wavelength=band.wavelength or (own and own.wavelength))
+        replace(band, wavelength=band.wavelength or (own.wavelength if own else None))
         for band, own in zip(found, known, strict=True)
     )
     return tuple(filled), known

@@ -2,23 +2,22 @@
 
 import re
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from torchgeo_ext.sensors._find import HALF_WIDTH, plain, plain_start
+from torchgeo_ext.sensors._find import by_name, nearest
+from torchgeo_ext.sensors._names import first_part
 from torchgeo_ext.sensors._raster import RasterBand, read_bands
 from torchgeo_ext.sensors._sensor import Sensor, SensorBand
+from torchgeo_ext.sensors._which import sensor_of_bands, sensor_of_names
 
 if TYPE_CHECKING:
     import os
 
 #: How many folders above a file may name its product; a SAFE has four.
 _FOLDERS = 5
-
-#: Sensors with more bands than this give them numbers instead of names.
-_MULTISPECTRAL = 20
 
 
 def detect_sensor(raster: 'str | os.PathLike[str] | Any') -> Sensor | None:
@@ -72,79 +71,17 @@ def identify_bands(
     return tuple(_in_order(bands, found, sensor) if sensor.ordered else found)
 
 
-def sensor_of_names(words: Sequence[str]) -> Sensor | None:
-    """Find the sensor whose file name pattern explains most characters of any of the words."""
-    from torchgeo_ext.registry import sensors
-
-    best: tuple[int, Sensor] | None = None
-    for known in sensors.values():
-        for pattern in known.file_names:
-            for word in words:
-                match = re.search(pattern, word)
-                if match and (best is None or len(match[0]) > best[0]):
-                    best = (len(match[0]), known)
-    return best[1] if best else None
-
-
-def sensor_of_bands(
-    names: Sequence[str], wavelengths: Sequence[float | None] = ()
-) -> Sensor | None:
-    """Find the only instrument that has bands of these names, or exactly these wavelengths."""
-    from torchgeo_ext.registry import sensors
-
-    families = [known for known in sensors.values() if known.family in ('', known.name)]
-    # the plain spelling of B02 is that of B2, which more sensors have
-    by_name = ([f for f in families if _has_names(names, f, s)] for s in (str, plain, plain_start))
-    fitting = next(filter(None, by_name), [])
-    if len(fitting) != 1:
-        fitting = [known for known in families if _has_wavelengths(wavelengths, known)]
-    return fitting[0] if len(fitting) == 1 else None
-
-
-def _has_names(names: Sequence[str], sensor: Sensor, spelled: Callable[[str], str]) -> bool:
-    """Whether the sensor has all these bands; spectrometers number theirs, so all must be there."""
-    if len(sensor.bands) > _MULTISPECTRAL and len(names) != len(sensor.bands):
-        return False
-    known = {spelled(name) for band in sensor.bands for name in (band.name, *band.aliases)}
-    wanted = [spelled(name) for name in names]
-    return bool(wanted) and len(set(wanted)) == len(wanted) and known.issuperset(wanted)
-
-
-def _has_wavelengths(wavelengths: Sequence[float | None], sensor: Sensor) -> bool:
-    """Whether the sensor has as many bands, each less than a quarter of its width away."""
-    if not wavelengths or len(wavelengths) != len(sensor.bands):
-        return False
-    pairs = zip(wavelengths, sensor.bands, strict=True)
-    return all(
-        value is not None
-        and band.wavelength is not None
-        and abs(value - band.wavelength) <= (band.width or HALF_WIDTH) / 4
-        for value, band in pairs
-    )
-
-
 def _named(name: str, sensor: Sensor) -> SensorBand | None:
-    for spelled in (plain, plain_start):
-        word = spelled(name)
-        fitting = [
-            band
-            for band in sensor.bands
-            if word and word in {plain(known) for known in (band.name, *band.aliases)}
-        ]
-        # a role is no name, but where a file names colours it can only mean these
-        fitting = fitting or [band for band in sensor.bands if band.role == word]
-        if len(fitting) == 1:
-            return fitting[0]
+    for word in (name, first_part(name)):
+        places = by_name(word, sensor.bands) if word else []
+        if len(places) == 1:
+            return sensor.bands[places[0]]
     return None
 
 
 def _at(wavelength: float | None, sensor: Sensor) -> SensorBand | None:
-    known = [band for band in sensor.bands if band.wavelength and band.role != 'pan']
-    if wavelength is None or not known:
-        return None
-    nearest = min(known, key=lambda band: abs((band.wavelength or 0.0) - wavelength))
-    distance = abs((nearest.wavelength or 0.0) - wavelength)
-    return nearest if distance <= (nearest.width or 2 * HALF_WIDTH) / 2 else None
+    places = [] if wavelength is None else nearest(wavelength, sensor.bands)
+    return sensor.bands[places[0]] if places else None
 
 
 def _named_by_file(stem: str, sensor: Sensor) -> SensorBand | None:

@@ -1,13 +1,13 @@
 """Finds bands by what people call them: name, alias, role or wavelength."""
 
-import re
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from torchgeo_ext.errors import BadParameter
-from torchgeo_ext.sensors._sensor import Sensor, SensorBand
-
-#: Half of the width of a usual multispectral band, in micrometres; for bands of unknown width.
-HALF_WIDTH = 0.02
+from torchgeo_ext.sensors._names import plain
+from torchgeo_ext.sensors._sensor import HALF_WIDTH, Sensor, SensorBand
+from torchgeo_ext.sensors._which import sensor_of_bands
 
 #: Wavelengths in micrometres that the common names stand for (all but ``pan``): the spyndex band
 #: catalogue, https://github.com/awesome-spectral-indices/spyndex; rededge and cirrus as in STAC's
@@ -34,23 +34,6 @@ ROLES: dict[str, tuple[float, float]] = {
     'lwir12': (11.5, 12.51),
 }
 
-#: Short names that are in common use, spelled as :func:`plain` does.
-_SAME = {'r': 'red', 'g': 'green', 'b': 'blue', 'n': 'nir', 'nearinfrared': 'nir'}
-
-
-def plain(name: str) -> str:
-    """Spell a band's name so that B02, b2 and ``Band_2`` are equal, and R and red."""
-    word = re.sub(r'[\W_]+', '', name.casefold())
-    word = re.sub(r'^band(?=\d)', 'b', word)
-    # zeros that only fill up: B02, but not B10 or 2020
-    word = re.sub(r'(?<![\d])0+(?=\d)', '', word)
-    return _SAME.get(word, word)
-
-
-def plain_start(name: str) -> str:
-    """The name before an explanation: ``B4, central wavelength 665 nm`` or ``B4 (red)``."""
-    return plain(re.split(r'[,:;(]', name, maxsplit=1)[0])
-
 
 def find_bands(
     wanted: Sequence[str | float], bands: Sequence[str | float] | Sensor
@@ -60,7 +43,8 @@ def find_bands(
     A word is compared with names and aliases, then with roles; a role that no band has by name is
     looked for by its wavelengths, nearest to their middle. A number is a wavelength: the nearest
     centre, if within half the width of that band (20 nm where the width is not known). Panchromatic
-    bands are found by name or role only.
+    bands are found by name or role only. Names of a file that only one sensor has, such as B02 and
+    B8A, bring what is known of that sensor with them.
 
     Args:
         wanted: Names, aliases, roles (STAC's common names, for instance ``red``), or centre
@@ -73,7 +57,7 @@ def find_bands(
     Raises:
         BadParameter: If a band is missing, or a name stands for several.
     """
-    known = bands.bands if isinstance(bands, Sensor) else [_described(band) for band in bands]
+    known = bands.bands if isinstance(bands, Sensor) else _described(bands)
     found = [_find(word, known) for word in wanted]
     missing = [str(word) for word, places in zip(wanted, found, strict=True) if not places]
     if missing:
@@ -90,26 +74,45 @@ def find_bands(
     return tuple(places[0] for places in found)
 
 
-def _described(band: str | float) -> SensorBand:
-    return SensorBand(band) if isinstance(band, str) else SensorBand('', wavelength=float(band))
+def _described(bands: Sequence[str | float]) -> Sequence[SensorBand]:
+    own = [
+        SensorBand(band)
+        if isinstance(band, str)
+        else SensorBand('', wavelength=None if math.isnan(band) else float(band))
+        for band in bands
+    ]
+    sensor = sensor_of_bands([band.name for band in own])
+    if sensor is None:
+        return own
+    places = [by_name(band.name, sensor.bands) for band in own]
+    return [
+        replace(sensor.bands[place[0]], name=band.name)
+        for band, place in zip(own, places, strict=True)
+    ]
 
 
 def _find(wanted: str | float, bands: Sequence[SensorBand]) -> list[int]:
     if not isinstance(wanted, str):
-        return _nearest(float(wanted), bands, None)
+        return nearest(float(wanted), bands)
+    if places := by_name(wanted, bands):
+        return places
+    for role, (low, high) in ROLES.items():
+        if plain(role) == plain(wanted):
+            return nearest((low + high) / 2, bands, (high - low) / 2)
+    return []
+
+
+def by_name(wanted: str, bands: Sequence[SensorBand]) -> list[int]:
+    """Positions of the bands of exactly this name, else of this name or alias, else role."""
     word = plain(wanted)
     exact = [i for i, band in enumerate(bands) if band.name == wanted]
     named = [i for i, band in enumerate(bands) if word in map(plain, (band.name, *band.aliases))]
     cast = [i for i, band in enumerate(bands) if band.role and plain(band.role) == word]
-    if places := exact or named or cast:
-        return places
-    for role, (low, high) in ROLES.items():
-        if plain(role) == word:
-            return _nearest((low + high) / 2, bands, (high - low) / 2)
-    return []
+    return exact or named or cast
 
 
-def _nearest(centre: float, bands: Sequence[SensorBand], reach: float | None) -> list[int]:
+def nearest(centre: float, bands: Sequence[SensorBand], reach: float | None = None) -> list[int]:
+    """Position of the band nearest to a wavelength, if it is within reach (half its width)."""
     known = [
         (abs(band.wavelength - centre), i)
         for i, band in enumerate(bands)

@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
+#: Half of the width of a usual multispectral band, in micrometres; for bands of unknown width.
+HALF_WIDTH = 0.02
+
 #: What a stored value stands for once it was multiplied by ``scale`` and ``offset`` was added.
 #: Reflectance is a share (1 = all), radiance W m-2 sr-1 µm-1, temperature kelvin, backscatter a
 #: ratio of powers or decibel. Digital numbers are what no published factor turns into anything.

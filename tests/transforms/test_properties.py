@@ -85,6 +85,7 @@ CASES = [
     Case(partial(t.SeasonalMix, p=0.7), 'pair pairs', within=(0, 1)),
     Case(partial(t.SeasonalMix, 'blend', p=0.7), 'pair pairs', within=(0, 1)),
     Case(partial(t.SimulateClouds, p=0.7), adds='mask_cloud', within=(0, 1)),
+    Case(partial(t.SimulateClouds, hide=True), changes='valid', adds='mask_cloud', within=(0, 1)),
     Case(t.TemporalComposite, 'pair pairs', 'sizes valid invalid', dates=5, within=(0, 1)),
     Case(partial(t.TemporalComposite, 'medoid'), 'pair pairs', 'sizes valid invalid', 'mask_date'),
     Case(
@@ -177,9 +178,8 @@ def cases(wanted=lambda case: True):
     return pytest.mark.parametrize('case', chosen, ids=lambda case: case.name)
 
 
-def knows_dates(case):
-    factory = getattr(case.make, 'func', case.make)
-    return 'same_on_time' in inspect.signature(factory).parameters
+def takes(case, argument):
+    return argument in inspect.signature(getattr(case.make, 'func', case.make)).parameters
 
 
 def test_every_transform_has_a_case():
@@ -257,6 +257,13 @@ def test_chance_follows_the_seed(case):
         assert differs == is_random(case), form
 
 
+@cases(lambda case: takes(case, 'p'))
+def test_what_a_sample_holds_does_not_hang_on_chance(case):
+    for form, sample in each_form(case):
+        del sample['mask_valid']
+        assert set(run(case, sample, p=0)) == set(run(case, sample, p=1)), form
+
+
 @cases(lambda case: case.differentiable)
 def test_gradient(case):
     *_, (_, sample) = each_form(case)
@@ -302,7 +309,7 @@ def test_bare_image(case):
         assert same(run(case, sample['image']), expected)
 
 
-@cases(lambda case: knows_dates(case) and not case.noisy)
+@cases(lambda case: takes(case, 'same_on_time') and not case.noisy)
 def test_dates_share_parameters_if_asked(case):
     image = sample_of('pairs', dates=3)['image'][:, :1].expand(-1, 3, -1, -1, -1)
     for one_series in (False, True):

@@ -165,6 +165,15 @@ def fold_valid(sample: Sample) -> Tensor | None:
     return valid.reshape(-1, 1, *expected[-2:]) != 0
 
 
+def with_valid(sample: Sample) -> Sample:
+    """Add ``mask_valid`` if there is none, so that what a sample holds does not hang on chance."""
+    if 'mask_valid' not in sample:
+        image = sample['image']
+        shape = image.shape[:-3] + image.shape[-2:]
+        sample['mask_valid'] = torch.ones(shape, dtype=torch.bool, device=image.device)
+    return sample
+
+
 def _fold_wavelengths(sample: Sample, images: int) -> Tensor | None:
     wavelengths = sample.get('wavelengths')
     if wavelengths is None:
@@ -234,14 +243,13 @@ class ImageTransform(SampleTransform):
             return sample
         like = images.pixels
         rows = chosen.repeat_interleave(dates).nonzero()[:, 0].to(like.device)
-        result = self.apply_transform(
-            images[rows],
-            {
-                name: _like(value[chosen].repeat_interleave(dates, dim=0), like)
-                for name, value in drawn.items()
-            },
-        )
-        _write(sample, images, result, rows)
+        # all of them is the usual case, which need not be copied
+        selected = images if chosen.all() else images[rows]
+        drawn = {
+            name: _like(value[chosen].repeat_interleave(dates, dim=0), like)
+            for name, value in drawn.items()
+        }
+        _write(sample, selected, self.apply_transform(selected, drawn), rows)
         return sample
 
     def _series(self, image: Tensor) -> tuple[int, int]:
@@ -257,19 +265,18 @@ def _like(value: Tensor, like: Tensor) -> Tensor:
     return value.to(like) if value.is_floating_point() else value.to(like.device)
 
 
-def _write(sample: Sample, images: Images, result: Images, rows: Tensor) -> None:
-    """Put transformed images back among those that were not."""
+def _write(sample: Sample, selected: Images, result: Images, rows: Tensor) -> None:
+    """Put transformed images back into their rows, where they were valid."""
     image = sample['image']
-    flat = image.reshape(images.pixels.shape)
-    pixels = result.pixels.to(image.dtype)
-    if images.valid is not None:
-        pixels = torch.where(images.valid[rows], pixels, flat[rows])
+    flat = image.reshape(-1, *image.shape[-3:])
     every = len(rows) == len(flat)
+    pixels = result.pixels.to(image.dtype)
+    if selected.valid is not None:
+        pixels = torch.where(selected.valid, pixels, flat if every else flat[rows])
     sample['image'] = (pixels if every else flat.index_copy(0, rows, pixels)).reshape(image.shape)
     if result.valid is not None:
-        shape = image.shape[:-3] + image.shape[-2:]
-        old = sample.get('mask_valid', torch.ones(shape, dtype=torch.bool, device=image.device))
-        valid = old.reshape(len(flat), 1, *shape[-2:])
+        old = with_valid(sample)['mask_valid']
+        valid = old.reshape(len(flat), 1, *image.shape[-2:])
         valid = valid.index_copy(0, rows, valid[rows] & result.valid.to(valid.dtype))
         sample['mask_valid'] = valid.reshape(old.shape)
     for key, mask in result.masks.items():

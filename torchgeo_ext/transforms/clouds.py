@@ -25,6 +25,7 @@ from torchgeo_ext.transforms._base import (
     check_fraction,
     check_range,
     uniform,
+    with_valid,
 )
 from torchgeo_ext.transforms._cloud_layer import GREEN, PARTICLES, Phase, cloud_layer, direct_share
 
@@ -178,7 +179,7 @@ class SimulateClouds(ImageTransform):
         before = sample.pop(
             'mask_cloud', torch.zeros(shape, dtype=torch.int64, device=image.device)
         )
-        sample = super().transform(sample)
+        sample = super().transform(with_valid(sample) if self.hide else sample)
         added = sample.get('mask_cloud', torch.zeros_like(before))
         sample['mask_cloud'] = torch.where(added == CLEAR, before, added)
         return sample

@@ -22,6 +22,7 @@ from torchgeo_ext.transforms._base import (
     SampleTransform,
     check_fraction,
     uniform,
+    with_valid,
 )
 from torchgeo_ext.transforms._series import date_masks, like_sample, read_series, write_valid
 
@@ -202,6 +203,10 @@ class MisregisterBands(ImageTransform):
         _check_resampling(resampling)
         self.shift = shift
         self.resampling: Resampling = resampling
+
+    def transform(self, sample: Sample) -> Sample:
+        """Move bands, and mark what became invalid."""
+        return super().transform(with_valid(sample))
 
     def draw(self, count: int, images: Images) -> Drawn:
         """Draw how far each band but the first is moved, right and down."""

@@ -18,10 +18,12 @@ from torchgeo_ext.transforms._base import (
     Drawn,
     Images,
     ImageTransform,
+    Sample,
     check_fraction,
     check_range,
     per_channel,
     uniform,
+    with_valid,
 )
 
 #: Share of the swath, around its centre, in which :class:`MissingLines` takes nothing away.
@@ -346,6 +348,10 @@ class MissingLines(ImageTransform):
         self.swath = swath
         self.tilt = check_range('tilt', tilt, -90, 90)
         self.fill = fill
+
+    def transform(self, sample: Sample) -> Sample:
+        """Take lines away and mark them."""
+        return super().transform(with_valid(sample))
 
     def draw(self, count: int, images: Images) -> Drawn:
         """Draw the place in the swath (from -1 to 1), the first line and the tilt."""

@@ -2,6 +2,7 @@
 
 import json
 import math
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -150,6 +151,18 @@ def test_windows_do_not_grow_with_rasters_or_bands():
     for bands in (1, 3, 224, 10_000):
         side = statistics._side(bands)
         assert side == 64 or side * side * bands <= statistics._WINDOW_VALUES
+
+
+def test_memory_does_not_grow_with_the_raster(tmp_path):
+    peaks = []
+    for side in (64, 128, 512):  # the first also pays for what is imported
+        path = write_raster(tmp_path / f'{side}.tif', gradient(2, side, side) % 100)
+        tracemalloc.start()
+        band_statistics([source(path)])
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[2] < 1.5 * peaks[1]
+    assert peaks[2] < 512 * 512 * 2
 
 
 def test_the_file(tmp_path):

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from torchgeo_ext.errors import BadParameter
-from torchgeo_ext.sensors import find_bands, sensor
+from torchgeo_ext.sensors import SensorBand, find_bands, read_sensors, sensor
 
 
 def test_products_and_platforms_of_one_file():
@@ -65,6 +65,28 @@ def test_find_bands_of_a_file_by_the_sensor_whose_names_they_are():
 def test_what_is_missing_is_named(wanted):
     with pytest.raises(BadParameter, match=rf'No band is {wanted}; .*B04 \(red\) 665 nm'):
         find_bands(['red', wanted], sensor('sentinel2_l1c'))
+
+
+def test_sensors_whose_bands_only_the_file_knows():
+    with pytest.raises(BadParameter, match='The bands of PRISMA vary'):
+        find_bands(['red'], sensor('prisma'))
+
+
+def test_a_file_of_ones_own(tmp_path):
+    path = tmp_path / 'drone.yaml'
+    path.write_text("""
+title: Drone
+source: its manual
+bands:
+  R: {role: red, nm: [668, 14]}
+  N: {role: nir, nm: [842, 57], gsd: 0.05}
+products:
+  reflectance: {title: reflectance, quantity: surface_reflectance, scale: 0.00003}
+""")
+    numbers, reflectance = read_sensors(path)
+    assert (numbers.name, numbers.quantity) == ('drone', 'digital_number')
+    assert (reflectance.name, reflectance.scale) == ('drone_reflectance', 3e-5)
+    assert reflectance.bands[1] == SensorBand('N', (), 'nir', 0.842, 0.057, 0.05)
 
 
 def test_names_that_stand_for_several_bands():

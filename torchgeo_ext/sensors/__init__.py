@@ -7,6 +7,7 @@ neither torch nor numpy; only looking at files needs rasterio.
 from torchgeo_ext.sensors._detect import detect_sensor, identify_bands
 from torchgeo_ext.sensors._find import find_bands
 from torchgeo_ext.sensors._raster import RasterBand, read_bands
+from torchgeo_ext.sensors._read import read_sensors
 from torchgeo_ext.sensors._sensor import Quantity, Sensor, SensorBand, sensor
 
 __all__ = (
@@ -18,5 +19,6 @@ __all__ = (
     'find_bands',
     'identify_bands',
     'read_bands',
+    'read_sensors',
     'sensor',
 )

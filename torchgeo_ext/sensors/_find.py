@@ -57,6 +57,11 @@ def find_bands(
     Raises:
         BadParameter: If a band is missing, or a name stands for several.
     """
+    if isinstance(bands, Sensor) and not bands.bands:
+        raise BadParameter(
+            f'The bands of {bands.title} vary from image to image.',
+            'Give the names or the wavelengths of the bands of your file.',
+        )
     known = bands.bands if isinstance(bands, Sensor) else _described(bands)
     found = [_find(word, known) for word in wanted]
     missing = [str(word) for word, places in zip(wanted, found, strict=True) if not places]

@@ -1,4 +1,4 @@
-"""Reads the YAML files of this folder.
+"""Reads sensors from YAML files such as those of this folder.
 
 A file describes one instrument and becomes several sensors: each of its platforms (and the family
 as a whole, named like the file, with the wavelengths of the first platform), as digital numbers and

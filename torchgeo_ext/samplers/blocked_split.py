@@ -160,20 +160,25 @@ class BlockRoles(Roles):
             (h, w): ``UNUSED``, ``TRAINING``, ``VALIDATION`` or ``MARGIN``.
         """
         column, row = self.lattice.coordinates(grid, window)
-        keys = block_key(column, row)
-        present = np.unique(keys)
-        roles = np.full(keys.shape, UNUSED, dtype=np.uint8)
-        roles[np.isin(keys, np.intersect1d(present, self.training))] = TRAINING
-        roles[np.isin(keys, np.intersect1d(present, self.validation))] = VALIDATION
-        for right, down in np.ndindex(*2 * (len(self._steps),)) if self.margin else ():
-            beside = block_key(column + self._steps[right], row + self._steps[down])
-            near = np.isin(beside, self.validation)
-            roles[near & (roles == TRAINING)] = MARGIN
-        return roles
+        # blocks are few: look each up once, not every pixel
+        first, first_row = (np.floor(place.min() - self.margin) for place in (column, row))
+        columns = np.arange(first, column.max() + self.margin + 1)
+        rows = np.arange(first_row, row.max() + self.margin + 1)
+        keys = block_key(columns[None, :], rows[:, None])
+        held_out, learned = np.isin(keys, self.validation), np.isin(keys, self.training)
+        right, down = (
+            [np.floor(place + step - start).astype(np.intp) for step in self._steps]
+            for place, start in ((column, first), (row, first_row))
+        )
+        middle = len(self._steps) // 2
+        here = down[middle], right[middle]
+        near = np.logical_or.reduce([held_out[y, x] for y in down for x in right])
+        roles = np.where(learned[here], np.where(near, MARGIN, TRAINING), UNUSED)
+        return np.where(held_out[here], VALIDATION, roles).astype(np.uint8)
 
     @functools.cached_property
     def _steps(self) -> NDArray[np.float64]:
-        # no block fits between points that are at most a block apart
+        # no block fits between points that are at most a block apart; the middle one is 0
         return np.linspace(-self.margin, self.margin, 2 * int(np.ceil(self.margin)) + 1)
 
     def distances(self, grid: Grid, window: Window) -> NDArray[np.float64]:

@@ -8,7 +8,6 @@ from torchvision.models import EfficientNet_B4_Weights, efficientnet_b4
 from tests.models.parity import Reference, fill
 from torchgeo_ext import registry
 from torchgeo_ext.errors import BadInput
-from torchgeo_ext.hub import sha256
 from torchgeo_ext.models import TinyCD, TinyCD_Weights, tinycd
 from torchgeo_ext.models._torchgeo import weights_of
 
@@ -21,22 +20,6 @@ def reference():
 @pytest.fixture(scope='module')
 def model():
     return fill(tinycd())
-
-
-@pytest.fixture
-def publish(tmp_path, monkeypatch):
-    """Put a file where a download of published weights would be."""
-    monkeypatch.setenv('TORCH_HOME', str(tmp_path))
-    folder = tmp_path / 'hub' / 'checkpoints'
-    folder.mkdir(parents=True)
-
-    def save(weights, state):
-        path = folder / weights.url.rsplit('/', 1)[1]
-        torch.save(state, path)
-        monkeypatch.setitem(weights.meta, 'sha256', sha256(path))
-        return path
-
-    return save
 
 
 @torch.no_grad()

@@ -11,17 +11,17 @@ from torch import Tensor, nn
 
 from torchgeo_ext.errors import MissingWeights
 
-#: Channels of the four stages, at 1/4 to 1/32 of the resolution; the same for all larger encoders.
+#: Channels of the four stages, at 1/4 to 1/32 of the resolution; the same for all encoders but b0.
 MIT_WIDTHS = (64, 128, 320, 512)
 
-MitSize = Literal['b0', 'b1', 'b2', 'b3', 'b4', 'b5']
+MitSize = Literal['b1', 'b2', 'b3', 'b4', 'b5']
 
 
 def mix_transformer(size: MitSize, in_chans: int = 3, imagenet: bool = False) -> nn.Module:
     """Build an encoder; :func:`stages` runs it.
 
     Args:
-        size: From ``b0`` to ``b5``.
+        size: From ``b1`` to ``b5``.
         in_chans: Bands of the image.
         imagenet: Whether to start from NVIDIA's ImageNet weights (for non-commercial use).
 

@@ -1,7 +1,6 @@
-"""LENet, whose dates exchange their features already inside the encoder.
+"""LENet, whose dates tell each other where they disagree already inside the encoder.
 
-Lightweight differences are weighted by where and in which channels the dates disagree. Published
-code: https://github.com/dyzy41/lenet (its paper calls the exchange "layer-exchange").
+Published code: https://github.com/dyzy41/lenet
 
 Axes: b batch, t date, c channel, h height, w width.
 """

@@ -11,7 +11,6 @@ from itertools import pairwise
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 import torchvision.transforms.v2 as T
 from einops import rearrange
 from timm.models import adapt_input_conv
@@ -19,6 +18,7 @@ from torch import Tensor, nn
 from torchvision.models import EfficientNet_B4_Weights, Weights, WeightsEnum, efficientnet_b4
 
 from torchgeo_ext.hub import weights_file
+from torchgeo_ext.models._pairs import two_dates
 
 _IMAGENET = T.Normalize(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])
 _TRANSFORMS = nn.Sequential(T.Normalize(mean=[0.0], std=[255.0]), _IMAGENET)
@@ -178,10 +178,7 @@ class TinyCD(nn.Module):
         """
         height, width = x.shape[-2:]
         # the encoder halves three times, and the coarsest map needs two pixels to normalise
-        bottom, right = (max(16, -(-size // 8) * 8) - size for size in (height, width))
-        before, after = (
-            F.pad(image, (0, right, 0, bottom), mode='replicate') for image in x.unbind(dim=1)
-        )
+        before, after = two_dates(x, multiple=8, smallest=16)
         *masks, mixed = self.mix(before, after)
         for up, mask in zip(self._up, reversed(masks), strict=True):
             mixed = up(mixed, mask)

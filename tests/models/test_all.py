@@ -1,0 +1,73 @@
+"""What every registered model must do: take its bands and any size, and repeat itself."""
+
+import inspect
+
+import pytest
+import torch
+
+from torchgeo_ext import registry
+from torchgeo_ext.errors import BadInput
+
+#: Arguments that make models of a choosable size small.
+SMALL = {
+    'hyscdg': {'backbone': 'mobilenet_v2', 'semantic_classes': 3},
+    'lenet': {'backbone': 'swinv2_tiny_window8_256'},
+    'mapformer': {'backbone': 'b1', 'map_classes': 3},
+}
+#: Larger ones of a family, or of hundreds of megabytes: their classes are tested with small parts.
+LARGE = ('_small', '_base', '_vitb', '_vitl')
+
+BANDS, HEIGHT, WIDTH = 2, 37, 50
+
+
+def build(name):
+    builder = registry.models[name]
+    bands = 'in_chans' if 'in_chans' in inspect.signature(builder).parameters else 'in_channels'
+    torch.manual_seed(0)
+    return builder(**{bands: BANDS}, **SMALL.get(name, {})).eval()
+
+
+def takes_pairs(model):
+    return 't=2' in inspect.getdoc(model.forward)
+
+
+def inputs(model):
+    shape = (1, 2, BANDS, HEIGHT, WIDTH) if takes_pairs(model) else (1, BANDS, HEIGHT, WIDTH)
+    image = torch.rand(shape, generator=torch.Generator().manual_seed(0))
+    if 'land_cover' in inspect.signature(model.forward).parameters:
+        return image, torch.zeros(1, HEIGHT, WIDTH, dtype=torch.long)
+    return (image,)
+
+
+def outputs(model, *arguments):
+    found = model(*arguments)
+    return (found,) if isinstance(found, torch.Tensor) else tuple(found)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('name', [n for n in registry.models if not n.endswith(LARGE)])
+def test_bands_sizes_and_repetition(name):
+    model = build(name)
+    arguments = inputs(model)
+    first = outputs(model, *arguments)
+    for logits in first:
+        assert logits.shape[0] == 1
+        assert logits.isfinite().all()
+        if takes_pairs(model):
+            assert logits.shape[-2:] == (HEIGHT, WIDTH)
+    for logits, again in zip(first, outputs(model, *arguments), strict=True):
+        assert torch.equal(logits, again)
+    if takes_pairs(model):
+        with pytest.raises(BadInput, match='batch, 2, bands, height, width'):
+            model(arguments[0][0], *arguments[1:])
+
+
+@pytest.mark.parametrize('name', list(registry.models))
+def test_builders_are_described(name):
+    builder = registry.models[name]
+    text = inspect.getdoc(builder)
+    # larger ones of a family may refer to the smallest
+    if ':func:' not in text:
+        for argument in inspect.signature(builder).parameters:
+            assert f'{argument}: ' in text
+    assert issubclass(inspect.get_annotations(builder)['return'], torch.nn.Module)

@@ -32,6 +32,10 @@ def test_what_comes_from_outside_has_no_label_and_is_not_valid():
     assert outside[:, 0, 0].all()
     assert not outside[:, 8, 8].any()
     assert torch.equal(outside, ~result['mask_valid'])
+    unmarked = {key: value for key, value in sample().items() if key != 'mask_valid'}
+    torch.manual_seed(0)
+    result = KorniaSequential(K.RandomRotation((30.0, 30.0), p=1))(unmarked)
+    assert torch.equal(outside, ~result['mask_valid'])
 
 
 @pytest.mark.parametrize('batched', [False, True])

@@ -15,11 +15,12 @@ tensor. It never changes what it was given. Axes (b batch, t time, c channel, h 
 
 Where they can stand:
 
-- ``nn.Sequential(kornia.augmentation.AugmentationSequential(..., data_keys=None), transform)``, a
-  data module's ``aug`` slots and a dataset's ``transforms`` hand over the whole sample.
-- Inside ``AugmentationSequential`` a transform gets the bare image: fine where only pixel values
-  change, but invalid pixels are not known there. What changes masks too refuses
-  (``needs_sample``). Inside ``VideoSequential`` each date is an image of its own.
+- ``nn.Sequential``, a data module's ``aug`` slots and a dataset's ``transforms`` hand over the
+  whole sample. Kornia's augmentations go beside, in :class:`KorniaSequential`.
+- Inside kornia's ``AugmentationSequential`` a transform gets the bare image: fine where only pixel
+  values change, but invalid pixels are not known there. What changes masks too refuses
+  (``needs_sample``). Inside ``VideoSequential`` dates come as a batch, so ``same_on_time`` would
+  mean all of it.
 
 Random parameters come from torch's default generator on the CPU, so that ``seed_everything`` rules
 on every device; noise per pixel is drawn on the image's device.

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from torchgeo_ext.errors import BadInput
-from torchgeo_ext.transforms._base import Sample, SampleTransform
+from torchgeo_ext.transforms._base import Sample, SampleTransform, with_valid
 
 
 class KorniaSequential(SampleTransform):
@@ -14,8 +14,8 @@ class KorniaSequential(SampleTransform):
     ``kornia.augmentation.AugmentationSequential(..., data_keys=None)`` gives every mask the type of
     the last one, so that labels turn into bool beside ``mask_valid``; it labels what a rotation
     brings in from outside as class 0; and its way for series does not take their masks along.
-    Here each mask keeps its type, what comes from outside is not valid and has no label (-1), and
-    the dates of a series stand in as channels meanwhile.
+    Here each mask keeps its type, what comes from outside is not valid (``mask_valid`` is added if
+    there is none) and has no label (-1), and the dates of a series stand in as channels meanwhile.
 
     Example:
         >>> augment = KorniaSequential(K.RandomHorizontalFlip(), K.RandomRotation(30.0))
@@ -43,6 +43,7 @@ class KorniaSequential(SampleTransform):
 
     def transform(self, sample: Sample) -> Sample:
         """Augment image and masks."""
+        sample = with_valid(sample)
         image = sample['image']
         batched = image.ndim - self.series >= 4
         masks = {key: value for key, value in sample.items() if key.startswith('mask')}

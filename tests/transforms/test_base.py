@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import rasterio
 import torch
+from jsonargparse import ArgumentParser
 from rasterio.transform import from_origin
 from torch import nn
 from torchgeo.datamodules import NonGeoDataModule
@@ -161,6 +162,28 @@ def test_as_transforms_of_a_dataset(tmp_path):
     dataset = RasterDataset(str(path), transforms=Rescale([0.5], [1.0]))
     sample = dataset[dataset.bounds]
     assert torch.equal(sample['image'], torch.from_numpy(values * 0.5 + 1).float())
+
+
+@pytest.mark.parametrize(
+    ('name', 'arguments'),
+    [
+        ('AppendIndices', {'indices': ['NDVI'], 'bands': 'sentinel2_l2a'}),
+        ('AppendIndices', {'indices': ['SAVI'], 'bands': [0.66, 0.84], 'constants': {'L': 0.5}}),
+        ('AppendIndices', {'indices': ['NDVI'], 'bands': ['red', 'nir']}),
+        ('BandDropout', {'fill': 'mean'}),
+        ('BandDropout', {'fill': [0.1, 0.2]}),
+        ('Degrade', {'mtf': 'quickbird'}),
+        ('Haze', {'depth': [0.1, 0.2]}),
+        ('Speckle', {'form': 'decibel'}),
+        ('ToPhysical', {'sensor': 'landsat8_l1', 'sun_elevation': 40.0}),
+    ],
+)
+def test_in_a_configuration(name, arguments):
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument('--transform', type=nn.Module)
+    entry = {'class_path': f'torchgeo_ext.transforms.{name}', 'init_args': arguments}
+    built = parser.instantiate_classes(parser.parse_object({'transform': entry})).transform
+    assert repr(built) == repr(getattr(transforms, name)(**arguments))
 
 
 def test_arguments_are_printed():

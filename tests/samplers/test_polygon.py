@@ -108,3 +108,14 @@ def test_what_cannot_be_used(land, fields):
         PolygonSampler(land, size=16, features=fields, jitter=0.6)
     with pytest.raises(BadInput, match='none in'):
         PolygonSampler(Land(grid_of(9, 9, row=900)), size=4, features=fields)
+
+
+@pytest.mark.parametrize('longitude', [179.95, -180.05])
+@pytest.mark.parametrize('crs', ['EPSG:4326', 'EPSG:3832'])
+def test_across_the_antimeridian(tmp_path, longitude, crs):
+    land = Land(grid_of(100, 100, crs='EPSG:4326', corner=(longitude, 0), resolution=1e-3))
+    field = shapely.box(-179.985, -0.06, -179.975, -0.05)
+    shapes = geopandas.GeoSeries([field], crs='EPSG:4326').to_crs(crs)
+    path = write_polygons(tmp_path / 'f.gpkg', shapes, crs=crs, name=['a'])
+    (cut,) = PolygonSampler(land, size=12, features=path, seed=0).cuts()
+    assert cut.window.flatten() == (64, 49, 12, 12)

@@ -233,6 +233,31 @@ def to_pixels(geometry: Any, crs: Any | None, grid: Grid) -> Any:
     )
 
 
+def features_to_pixels(shapes: NDArray[Any], crs: Any | None, grid: Grid) -> NDArray[Any]:
+    """Bring many small geometries onto a raster, in pixels (column, row) from its first one.
+
+    Of each the copy that lies nearest to the raster is taken, as longitudes differ by 360 degrees.
+
+    Args:
+        shapes: (n,) shapely geometries.
+        crs: Their reference system; None if it is that of the raster.
+        grid: The raster.
+    """
+    xy, feature = shapely.get_coordinates(shapes, return_index=True)
+    if crs is not None and grid.crs is not None and crs != grid.crs:
+        xy = np.column_stack(transformer(crs, grid.crs).transform(*xy.T))
+    if grid.crs and grid.crs.is_geographic:
+        _, first = np.unique(feature, return_index=True)
+        start = xy[first[feature], 0]
+        middle = (grid.bounds.left + grid.bounds.right) / 2
+        turns = 360 * np.round((middle - start) / 360)
+        xy[:, 0] = start + (xy[:, 0] - start + 180) % 360 - 180 + turns
+    a, b, c, d, e, f = (~grid.transform)[:6]
+    pixels = np.column_stack([xy @ (a, b) + c, xy @ (d, e) + f])
+    placed: NDArray[Any] = shapely.set_coordinates(shapes.copy(), pixels)
+    return placed
+
+
 def _project(
     project: pyproj.Transformer, xy: NDArray[np.float64], geographic: bool
 ) -> NDArray[np.float64]:

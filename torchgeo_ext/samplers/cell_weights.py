@@ -19,7 +19,7 @@ from torchgeo_ext.errors import BadInput
 from torchgeo_ext.inference.grid import Grid
 from torchgeo_ext.progress import Progress, silent
 from torchgeo_ext.samplers._cells import count_classes, kept, read_band, sum_cells
-from torchgeo_ext.samplers._place import cell_shape, to_pixels
+from torchgeo_ext.samplers._place import cell_shape, features_to_pixels
 
 Balance = Literal['none', 'inverse', 'square_root']
 
@@ -109,10 +109,8 @@ class FeatureDensity(CellWeights):
         return [self._count(frame, grid, cell) for grid in grids]
 
     def _count(self, frame: geopandas.GeoDataFrame, grid: Grid, cell: int) -> NDArray[np.float64]:
-        shapes = [to_pixels(shape, frame.crs, grid) for shape in frame.geometry]
+        shapes = features_to_pixels(frame.geometry.to_numpy(), frame.crs, grid)
         shape = cell_shape(grid, cell)
-        if not shapes:
-            return np.full(shape, self.background)
         touching: NDArray[np.float64] = rasterize(
             shapes,
             shape,

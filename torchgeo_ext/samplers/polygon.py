@@ -13,7 +13,7 @@ from torchgeo.samplers import Units
 
 from torchgeo_ext.errors import BadInput, BadParameter
 from torchgeo_ext.samplers._patches import Cut
-from torchgeo_ext.samplers._place import to_pixels
+from torchgeo_ext.samplers._place import features_to_pixels
 from torchgeo_ext.samplers._sampler import PatchSampler, Seeded, Size, per_process
 from torchgeo_ext.samplers.cell_weights import read_features
 
@@ -107,17 +107,16 @@ class PolygonSampler(PatchSampler):
         ):
             if not region.width:
                 continue
-            # rows and columns are counted from the upper left, as y is not
             limit = self.place.limits[scene] or shapely.box(
                 region.col_off,
                 region.row_off,
                 region.col_off + region.width,
                 region.row_off + region.height,
             )
-            for number, shape in enumerate(frame.geometry):
-                part = shapely.intersection(to_pixels(shape, frame.crs, grid), limit)
-                if not part.is_empty:
-                    found.setdefault(number, []).append((scene, part))
+            shapes = features_to_pixels(frame.geometry.to_numpy(), frame.crs, grid)
+            parts = shapely.intersection(shapes, limit)
+            for number in np.flatnonzero(~shapely.is_empty(parts)).tolist():
+                found.setdefault(number, []).append((scene, parts[number]))
         return found
 
     def _cut(self, number: int, random: np.random.Generator) -> Cut:

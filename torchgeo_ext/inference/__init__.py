@@ -14,9 +14,11 @@ if TYPE_CHECKING:
     from torchgeo_ext.inference.outputs import RasterClass, RasterOutput
     from torchgeo_ext.inference.predict import PredictSummary, predict_raster
     from torchgeo_ext.inference.reader import RasterSource, open_raster
+    from torchgeo_ext.inference.statistics import BandStatistics, band_statistics
 
 #: Where each public name is; what needs PyTorch is imported when it is used.
 _HOMES = {
+    'BandStatistics': 'statistics',
     'Grid': 'grid',
     'MaskSource': 'mask',
     'PredictSummary': 'predict',
@@ -25,12 +27,14 @@ _HOMES = {
     'RasterSource': 'reader',
     'TestTimeAugmentation': 'augment',
     'available_devices': 'device',
+    'band_statistics': 'statistics',
     'open_raster': 'reader',
     'pick_device': 'device',
     'predict_raster': 'predict',
 }
 
 __all__ = (
+    'BandStatistics',
     'Grid',
     'MaskSource',
     'PredictSummary',
@@ -39,6 +43,7 @@ __all__ = (
     'RasterSource',
     'TestTimeAugmentation',
     'available_devices',
+    'band_statistics',
     'open_raster',
     'pick_device',
     'predict_raster',

@@ -1,5 +1,7 @@
 """Building blocks that several models share."""
 
+from torchgeo_ext.layers.mamba import Mamba
 from torchgeo_ext.layers.selective_scan import selective_recurrence, selective_scan
+from torchgeo_ext.layers.ss2d import SS2D, VSSBlock
 
-__all__ = ('selective_recurrence', 'selective_scan')
+__all__ = ('SS2D', 'Mamba', 'VSSBlock', 'selective_recurrence', 'selective_scan')

@@ -240,9 +240,10 @@ class _SelectiveScan(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         """Give the gradients of all tensors."""
-        *arguments, starts = ctx.saved_tensors
+        u, delta, A, B, C, D, delta_bias, starts = ctx.saved_tensors
         with torch.autocast(grad.device.type, enabled=False):
-            return *_gradients(_Operands(*arguments, ctx.delta_softplus), starts, grad), None
+            operands = _Operands(u, delta, A, B, C, D, delta_bias, ctx.delta_softplus)
+            return *_gradients(operands, starts, grad), None
 
 
 def _gradients(operands: _Operands, starts: Tensor, grad: Tensor) -> list[Tensor | None]:

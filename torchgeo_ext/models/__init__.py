@@ -11,6 +11,25 @@ from torchgeo_ext.models.cdmaskformer import CDMaskFormer, cdmaskformer
 from torchgeo_ext.models.cfnet import CFNet, CFNet_Weights, cfnet
 from torchgeo_ext.models.changeagent import ChangeAgent, ChangeAgent_Weights, changeagent
 from torchgeo_ext.models.changeformer import ChangeFormer, changeformer
+from torchgeo_ext.models.changemamba import (
+    ChangeMamba_Weights,
+    ChangeMambaBCD,
+    ChangeMambaBDA,
+    ChangeMambaMMBDA,
+    ChangeMambaSCD,
+    changemamba_bcd_base,
+    changemamba_bcd_small,
+    changemamba_bcd_tiny,
+    changemamba_bda_base,
+    changemamba_bda_small,
+    changemamba_bda_tiny,
+    changemamba_mmbda_base,
+    changemamba_mmbda_small,
+    changemamba_mmbda_tiny,
+    changemamba_scd_base,
+    changemamba_scd_small,
+    changemamba_scd_tiny,
+)
 from torchgeo_ext.models.changestar import (
     ChangeStar1x256,
     ChangeStar1x256_ViTB_Weights,
@@ -21,8 +40,16 @@ from torchgeo_ext.models.changestar import (
 from torchgeo_ext.models.fsgnet import FSGNet, fsgnet
 from torchgeo_ext.models.hyscdg import HySCDG, hyscdg
 from torchgeo_ext.models.lenet import LENet, lenet
+from torchgeo_ext.models.mambafcs import MambaFCS, MambaFCS_Weights, mambafcs_base
 from torchgeo_ext.models.mapformer import MapFormer, mapformer
 from torchgeo_ext.models.tinycd import TinyCD, TinyCD_Weights, tinycd
+from torchgeo_ext.models.vmamba import (
+    VMamba,
+    VMamba_Weights,
+    vmamba_base,
+    vmamba_small,
+    vmamba_tiny,
+)
 
 __all__ = (
     'BIT',
@@ -32,27 +59,52 @@ __all__ = (
     'ChangeAgent',
     'ChangeAgent_Weights',
     'ChangeFormer',
+    'ChangeMambaBCD',
+    'ChangeMambaBDA',
+    'ChangeMambaMMBDA',
+    'ChangeMambaSCD',
+    'ChangeMamba_Weights',
     'ChangeStar1x256',
     'ChangeStar1x256_ViTB_Weights',
     'ChangeStar1x256_ViTL_Weights',
     'FSGNet',
     'HySCDG',
     'LENet',
+    'MambaFCS',
+    'MambaFCS_Weights',
     'MapFormer',
     'TinyCD',
     'TinyCD_Weights',
+    'VMamba',
+    'VMamba_Weights',
     'bit',
     'cdmaskformer',
     'cfnet',
     'changeagent',
     'changeformer',
+    'changemamba_bcd_base',
+    'changemamba_bcd_small',
+    'changemamba_bcd_tiny',
+    'changemamba_bda_base',
+    'changemamba_bda_small',
+    'changemamba_bda_tiny',
+    'changemamba_mmbda_base',
+    'changemamba_mmbda_small',
+    'changemamba_mmbda_tiny',
+    'changemamba_scd_base',
+    'changemamba_scd_small',
+    'changemamba_scd_tiny',
     'changestar1x256_vitb',
     'changestar1x256_vitl',
     'fsgnet',
     'hyscdg',
     'lenet',
+    'mambafcs_base',
     'mapformer',
     'tinycd',
+    'vmamba_base',
+    'vmamba_small',
+    'vmamba_tiny',
 )
 
 teach(thing for name in __all__ if isfunction(thing := globals()[name]))

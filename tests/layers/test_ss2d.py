@@ -1,0 +1,61 @@
+"""Scanning images in four directions."""
+
+import torch
+
+from torchgeo_ext.layers import SS2D, VSSBlock, selective_recurrence
+from torchgeo_ext.layers.ss2d import cross_merge, cross_scan
+
+
+def test_order_of_the_directions():
+    image = torch.arange(6.0).view(1, 2, 3, 1)
+    rows, columns, rows_back, columns_back = cross_scan(*[image] * 4)[0, :, :, 0].T.tolist()
+    assert rows == [0, 1, 2, 3, 4, 5]
+    assert columns == [0, 3, 1, 4, 2, 5]
+    assert rows_back == rows[::-1]
+    assert columns_back == columns[::-1]
+
+
+def test_merging_brings_every_pixel_back():
+    image = torch.rand(2, 4, 5, 3)
+    torch.testing.assert_close(cross_merge(cross_scan(*[image] * 4), 4, 5), 4 * image)
+
+
+def test_same_as_the_recurrence_direction_by_direction():
+    torch.manual_seed(0)
+    layer = SS2D(8, states=2).double()
+    image = torch.rand(1, 3, 4, 16, dtype=torch.float64)
+    sequences = cross_scan(*[image] * 4)
+    outputs = []
+    for k in range(4):
+        x = sequences[:, :, k].transpose(1, 2)
+        raw, b, c = torch.einsum('bdl,rd->brl', x, layer.x_proj_weight[k]).split([1, 2, 2], dim=1)
+        own = slice(16 * k, 16 * (k + 1))
+        outputs.append(
+            selective_recurrence(
+                x,
+                torch.einsum('brl,dr->bdl', raw, layer.dt_projs_weight[k]),
+                -layer.A_logs[own].exp(),
+                b[:, None],
+                c[:, None],
+                layer.Ds[own],
+                layer.dt_projs_bias[k],
+                delta_softplus=True,
+            )
+        )
+    expected = cross_merge(torch.stack(outputs, dim=1).permute(0, 3, 1, 2), 3, 4)
+    torch.testing.assert_close(layer.scan(image), expected)
+
+
+def test_every_pixel_sees_every_other():
+    torch.manual_seed(0)
+    layer = SS2D(8)
+    image = torch.rand(1, 5, 6, 8, requires_grad=True)
+    layer(image)[0, 2, 3].sum().backward()
+    assert (image.grad.abs().sum(-1) > 0).all()
+
+
+def test_block_learns():
+    torch.manual_seed(0)
+    block = VSSBlock(8, drop_path=0.5)
+    block(torch.rand(2, 4, 6, 8)).square().mean().backward()
+    assert all(parameter.grad is not None for parameter in block.parameters())

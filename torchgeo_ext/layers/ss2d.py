@@ -1,0 +1,147 @@
+"""VMamba's scan of images in four directions, and the block made of it.
+
+Liu, Y., Tian, Y., Zhao, Y., Yu, H., Xie, L., Wang, Y., Ye, Q., Jiao, J., Liu, Y. (2024). VMamba:
+visual state space model. NeurIPS. https://arxiv.org/abs/2401.10166
+
+Axes: b batch, h height, w width, l pixels, k directions, c channels, d inner channels, n states,
+r rank.
+"""
+
+from collections import OrderedDict
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from timm.layers.drop import DropPath
+from torch import Tensor, nn
+
+from torchgeo_ext.layers.mamba import log_rates, step_bias, step_rank
+from torchgeo_ext.layers.selective_scan import selective_scan
+
+#: Directions an image is scanned in.
+_DIRECTIONS = 4
+
+
+class SS2D(nn.Module):
+    """Depthwise convolution and a selective scan along rows and columns, both ways.
+
+    The attributes have the names of the published code; it is its variant ``v3noz``, without gate.
+
+    Args:
+        channels: Channels of the image.
+        states: Numbers in the state of each inner channel.
+        expand: Inner channels per channel.
+        kernel_size: Size of the convolution, odd.
+    """
+
+    def __init__(
+        self, channels: int, states: int = 1, expand: float = 2.0, kernel_size: int = 3
+    ) -> None:
+        super().__init__()
+        inner, self.rank = int(expand * channels), step_rank(channels)
+        self.in_proj = _linear(channels, inner, bias=False)
+        self.conv2d = nn.Conv2d(
+            inner, inner, kernel_size, padding=kernel_size // 2, groups=inner, bias=False
+        )
+        self.x_proj_weight = nn.Parameter(
+            torch.empty(_DIRECTIONS, self.rank + 2 * states, inner).uniform_(-1, 1) * inner**-0.5
+        )
+        self.dt_projs_weight = nn.Parameter(
+            torch.empty(_DIRECTIONS, inner, self.rank).uniform_(-1, 1) * self.rank**-0.5
+        )
+        self.dt_projs_bias = nn.Parameter(step_bias(_DIRECTIONS, inner))
+        self.A_logs = nn.Parameter(log_rates(_DIRECTIONS * inner, states))
+        self.Ds = nn.Parameter(torch.ones(_DIRECTIONS * inner))
+        self.out_norm = nn.LayerNorm(inner)
+        self.out_proj = _linear(inner, channels, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Mix the pixels of an image (b, h, w, c)."""
+        x = rearrange(self.in_proj(x), 'b h w d -> b d h w')
+        x = rearrange(F.silu(self.conv2d(x)), 'b d h w -> b h w d')
+        return self.out_proj(self.out_norm(self.scan(x)))
+
+    def scan(self, x: Tensor) -> Tensor:
+        """Scan an image (b, h, w, d) in four directions and add what they give."""
+        states = self.A_logs.shape[1]
+        # the projections see single pixels, so they can come before the pixels are put in order
+        projected = torch.einsum('bhwd,krd->bhwkr', x, self.x_proj_weight)
+        raw, b, c = cross_scan(*projected.unbind(3)).split([self.rank, states, states], dim=-1)
+        delta = torch.einsum('blkr,kdr->blkd', raw, self.dt_projs_weight)
+        y = selective_scan(
+            _channels_first(cross_scan(x, x, x, x)),
+            _channels_first(delta),
+            -self.A_logs.exp(),
+            rearrange(b, 'b l k n -> b k n l'),
+            rearrange(c, 'b l k n -> b k n l'),
+            self.Ds,
+            self.dt_projs_bias.flatten(),
+            delta_softplus=True,
+        )
+        return cross_merge(rearrange(y, 'b (k d) l -> b l k d', k=_DIRECTIONS), *x.shape[1:3])
+
+
+def _linear(inputs: int, outputs: int, bias: bool = True) -> nn.Linear:
+    linear = nn.Linear(inputs, outputs, bias)
+    nn.init.trunc_normal_(linear.weight, std=0.02)
+    if linear.bias is not None:
+        nn.init.zeros_(linear.bias)
+    return linear
+
+
+def cross_scan(rows: Tensor, columns: Tensor, rows_back: Tensor, columns_back: Tensor) -> Tensor:
+    """List the pixels of four images (b, h, w, d), which may be the same one.
+
+    Args:
+        rows: Image to read row by row.
+        columns: Image to read column by column.
+        rows_back: Image to read row by row from its end.
+        columns_back: Image to read column by column from its end.
+
+    Returns:
+        Sequences (b, l, k=4, d).
+    """
+    columns, columns_back = columns.transpose(1, 2), columns_back.transpose(1, 2)
+    backwards = (image.flatten(1, 2).flip(1) for image in (rows_back, columns_back))
+    return torch.stack([rows.flatten(1, 2), columns.flatten(1, 2), *backwards], dim=2)
+
+
+def cross_merge(y: Tensor, height: int, width: int) -> Tensor:
+    """Add the sequences of :func:`cross_scan` (b, l, k=4, d) back to an image (b, h, w, d)."""
+    forwards, backwards = y.chunk(2, dim=2)
+    rows, columns = (forwards + backwards.flip(1)).unbind(2)
+    return rows.unflatten(1, (height, width)) + columns.unflatten(1, (width, height)).transpose(
+        1, 2
+    )
+
+
+def _channels_first(x: Tensor) -> Tensor:
+    return x.flatten(2).transpose(1, 2)
+
+
+class VSSBlock(nn.Module):
+    """SS2D and a perceptron for each pixel, both added to what comes in.
+
+    Args:
+        channels: Channels of the image.
+        drop_path: Probability of leaving out an addition during training.
+    """
+
+    def __init__(self, channels: int, drop_path: float = 0.0) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(channels)
+        self.op = SS2D(channels)
+        self.norm2 = nn.LayerNorm(channels)
+        self.mlp = nn.Sequential(
+            OrderedDict(
+                fc1=_linear(channels, 4 * channels),
+                act=nn.GELU(),
+                fc2=_linear(4 * channels, channels),
+            )
+        )
+        self.drop_path = DropPath(drop_path)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Mix an image (b, h, w, c)."""
+        x = x + self.drop_path(self.op(self.norm(x)))
+        return x + self.drop_path(self.mlp(self.norm2(x)))

@@ -66,3 +66,14 @@ def test_masks_that_do_not_fit():
     with pytest.raises(BadInput, match='series=True'):
         KorniaSequential(K.RandomHorizontalFlip())(pair)
     assert KorniaSequential(K.RandomHorizontalFlip(), series=True)(pair)['mask'].shape == (1, 8, 8)
+
+
+@pytest.mark.parametrize('nodata', [-9999.0, float('nan')])
+def test_invalid_pixels_do_not_colour_their_neighbours(nodata):
+    torch.manual_seed(0)
+    valid = torch.rand(3, 16, 16) > 0.2
+    image = torch.tensor([2.0, 5.0])[:, None, None].expand(3, 2, 16, 16)
+    given = {'image': torch.where(valid[:, None], image, nodata), 'mask_valid': valid}
+    result = KorniaSequential(K.RandomRotation90((1, 3), p=1))(given)
+    assert (~result['mask_valid']).sum() == (~valid).sum()
+    torch.testing.assert_close(result['image'], image, atol=1e-3, rtol=0)

@@ -137,6 +137,14 @@ class Images:
             self.dates,
         )
 
+    def means(self) -> Tensor:
+        """Mean of each band over the valid pixels of each image, (n, c, 1, 1); 0 without any."""
+        if self.valid is None:
+            return self.pixels.mean(dim=(2, 3), keepdim=True)
+        # invalid pixels are 0
+        count = self.valid.sum(dim=(2, 3), keepdim=True).clamp(min=1)
+        return self.pixels.sum(dim=(2, 3), keepdim=True) / count
+
 
 def fold(sample: Sample, dates: int = 1) -> Images:
     """Look at a sample of any form as a list of images, of which ``dates`` in a row are alike."""

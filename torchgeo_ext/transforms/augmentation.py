@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from torchgeo_ext.errors import BadInput
-from torchgeo_ext.transforms._base import Sample, SampleTransform, with_valid
+from torchgeo_ext.transforms._base import Sample, SampleTransform, fold, with_valid
 
 
 class KorniaSequential(SampleTransform):
@@ -16,6 +16,8 @@ class KorniaSequential(SampleTransform):
     brings in from outside as class 0; and its way for series does not take their masks along.
     Here each mask keeps its type, what comes from outside is not valid (``mask_valid`` is added if
     there is none) and has no label (-1), and the dates of a series stand in as channels meanwhile.
+    Invalid pixels take the mean of the valid ones of their image, lest they colour their
+    neighbours when pixels are interpolated.
 
     Example:
         >>> augment = KorniaSequential(K.RandomHorizontalFlip(), K.RandomRotation(30.0))
@@ -44,7 +46,7 @@ class KorniaSequential(SampleTransform):
     def transform(self, sample: Sample) -> Sample:
         """Augment image and masks."""
         sample = with_valid(sample)
-        image = sample['image']
+        image = _filled(sample)
         batched = image.ndim - self.series >= 4
         masks = {key: value for key, value in sample.items() if key.startswith('mask')}
         # kornia works in the image's type; numbers are shifted so that its zeros become -1
@@ -69,6 +71,12 @@ class KorniaSequential(SampleTransform):
         for key, mask in masks.items():
             result[key] = (result[key] - _shift(mask)).round().to(mask.dtype)
         return result
+
+
+def _filled(sample: Sample) -> Tensor:
+    images = fold(sample)
+    assert images.valid is not None
+    return torch.where(images.valid, images.pixels, images.means()).reshape_as(sample['image'])
 
 
 def _folded(image: Tensor) -> torch.Size:

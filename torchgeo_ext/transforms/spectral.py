@@ -94,15 +94,10 @@ class BandDropout(_SpectralTransform):
         return dataclasses.replace(images, pixels=pixels)
 
     def _filling(self, images: Images) -> Tensor:
-        pixels = images.pixels
         if self.fill == 'mean':
-            if images.valid is None:
-                return pixels.mean(dim=(2, 3), keepdim=True)
-            # invalid pixels are 0 here
-            count = images.valid.sum(dim=(2, 3), keepdim=True).clamp(min=1)
-            return pixels.sum(dim=(2, 3), keepdim=True) / count
+            return images.means()
         fill = self.fill if isinstance(self.fill, Sequence) else [self.fill]
-        return per_channel('fill', [float(value) for value in fill], pixels)
+        return per_channel('fill', [float(value) for value in fill], images.pixels)
 
 
 class SpectralJitter(_SpectralTransform):

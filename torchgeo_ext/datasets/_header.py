@@ -7,6 +7,7 @@ changed takes moments.
 import functools
 import json
 import logging
+import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,7 +16,6 @@ from typing import Any, Literal
 
 import geopandas
 import numpy as np
-import pandas as pd
 import pyarrow
 from affine import Affine
 from rasterio.crs import CRS
@@ -26,6 +26,7 @@ from torchgeo_ext.errors import BadInput
 from torchgeo_ext.inference.grid import Grid
 from torchgeo_ext.inference.reader import READ_ERRORS, open_raster
 from torchgeo_ext.progress import Progress, silent
+from torchgeo_ext.sensors import identify_bands, read_bands
 from torchgeo_ext.staging import staged
 
 log = logging.getLogger(__name__)
@@ -36,7 +37,6 @@ OnError = Literal['raise', 'skip']
 _FORMAT = 1
 #: Files opened at once; opening is mostly waiting.
 _THREADS = 8
-_MICROMETRES = {'nanometers': 1e-3, 'nanometer': 1e-3, 'nanometres': 1e-3, 'nm': 1e-3}
 _LONLAT = CRS.from_epsg(4326)
 
 
@@ -48,8 +48,10 @@ class Header:
         path: Anything GDAL opens.
         grid: Its pixels on the ground.
         dtypes: Data type of each band.
-        names: Description of each band, empty if it has none.
-        wavelengths: Centre of each band in micrometres, NaN if unknown.
+        names: Description of each band, or its name as a band of the sensor, empty if neither is
+            known.
+        wavelengths: Centre of each band in micrometres, by the file or by the sensor, NaN if
+            unknown.
         scales: Factor of each band that makes physical values.
         offsets: What is added to each band after that.
         alpha: Number of the band with transparency, or 0.
@@ -79,14 +81,19 @@ def read_header(path: str, argument: str) -> Header:
         BadInput: If it cannot be opened, or is only tied to the ground by control points.
     """
     with open_raster(path, argument) as dataset:
-        tags = dataset.tags()
-        shared = {key.lower(): value for key, value in tags.items()}
+        known = list(zip(read_bands(dataset), identify_bands(dataset), strict=True))
         return Header(
             path=path,
             grid=Grid.of(dataset, argument),
             dtypes=tuple(dataset.dtypes),
-            names=tuple(text or '' for text in dataset.descriptions),
-            wavelengths=tuple(_wavelength(dataset, band, shared) for band in dataset.indexes),
+            names=tuple(
+                text or (own.name if own else '')
+                for text, (_, own) in zip(dataset.descriptions, known, strict=True)
+            ),
+            wavelengths=tuple(
+                band.wavelength or (own.wavelength if own else None) or math.nan
+                for band, own in known
+            ),
             scales=tuple(dataset.scales),
             offsets=tuple(dataset.offsets),
             alpha=next(
@@ -97,27 +104,8 @@ def read_header(path: str, argument: str) -> Header:
                 ),
                 0,
             ),
-            tags=tags,
+            tags=dataset.tags(),
         )
-
-
-def _wavelength(dataset: Any, band: int, shared: dict[str, str]) -> float:
-    """Read the centre of a band in micrometres, as GDAL's drivers and EnMAP-Box write it."""
-    own = {key.lower(): value for key, value in dataset.tags(band).items()}
-    own |= {k.lower(): v for k, v in dataset.tags(band, ns='IMAGERY').items()}
-    for key in ('central_wavelength_um', 'wavelength', 'center_wavelength'):
-        value = pd.to_numeric(own.get(key, ''), errors='coerce')
-        if value > 0:
-            break
-    else:
-        return float('nan')
-    units = next(
-        (d[k] for d in (own, shared) for k in ('wavelength_units', 'wavelength_unit') if k in d), ''
-    )
-    if key == 'central_wavelength_um':
-        return float(value)
-    # without a unit: no sensor has micrometres beyond 100, none has nanometres below
-    return float(value) * _MICROMETRES.get(units.strip().lower(), 1e-3 if value > 100 else 1.0)
 
 
 def read_headers(

@@ -16,7 +16,7 @@ from tests.datasets.makers import class_map, grid_transform, image_of
 from tests.rasters import write_raster
 from torchgeo_ext.datasets import RasterSeries, collate_samples
 from torchgeo_ext.errors import BadInput, BadParameter
-from torchgeo_ext.samplers import TiledSampler
+from torchgeo_ext.samplers import SeededRandomSampler, TiledSampler
 
 DAYS = ('2020-01-31', '2020-06-01', '2020-12-31')
 
@@ -151,6 +151,18 @@ def test_dates_written_in_another_way(tmp_path):
     ]
     dataset = RasterSeries(paths, date_pattern='_%Y%j_')
     assert dataset[dataset.bounds]['doy'].tolist() == [32, 366]
+
+
+def test_our_samplers_may_name_a_time(series):
+    dataset = RasterSeries(series)
+    spring = pd.Interval(pd.Timestamp('2020-05-01'), pd.Timestamp('2020-07-01'))
+    sampler = SeededRandomSampler(dataset, size=16, length=3, seed=0, toi=spring)
+    for patch in sampler:
+        sample = dataset[patch]
+        assert sample['doy'].tolist() == [153]
+        rows, columns = patch.window.toslices()
+        expected = image_of(class_map(), seed=20200601)[:, rows, columns]
+        np.testing.assert_array_equal(sample['image'][0], expected)
 
 
 def test_clouds_of_another_day(series, tmp_path):

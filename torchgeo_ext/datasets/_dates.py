@@ -68,7 +68,9 @@ def acquired(path: str, tags: Mapping[str, str], pattern: str | None = None) -> 
 
 def parse_time(text: str | None) -> pd.Interval | None:
     """Read a date or time as ISO 8601 and TIFF write them; with a time zone it becomes UTC."""
-    time = pd.to_datetime(text or '', errors='coerce', utc=True)
+    if not text:
+        return None
+    time = pd.to_datetime(text, errors='coerce', utc=True)
     if pd.isna(time):
         return None
     start = pd.Timestamp(time.tz_localize(None))

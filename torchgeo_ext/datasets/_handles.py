@@ -4,6 +4,7 @@ GDAL's handles can neither be shared between threads nor carried over into a for
 DataLoader, and thousands of files cannot all stay open.
 """
 
+import atexit
 import os
 import threading
 import weakref
@@ -74,10 +75,20 @@ class _OpenReaders(threading.local):
         forget.atexit = False
         self._readers[key] = reader, forget
         if len(self._readers) > _MOST_OPEN:
-            _, (oldest, forget) = self._readers.popitem(last=False)
-            forget.detach()
-            oldest.close()
+            self._close_oldest()
         return reader
+
+    def close(self) -> None:
+        """Close all readers of this thread."""
+        while self._readers:
+            self._close_oldest()
+
+    def _close_oldest(self) -> None:
+        _, (reader, forget) = self._readers.popitem(last=False)
+        forget.detach()
+        reader.close()
 
 
 _open = _OpenReaders()
+# later on, half of what closing a warped raster takes is gone
+atexit.register(_open.close)

@@ -177,6 +177,8 @@ class SceneDataset(GeoDataset):
         dates = None
         if isinstance(index, ExactSlice):
             scene, window, core = self.scenes[index.scene], index.window, index.core
+            if self.row_per_date and len(index) == 3:
+                dates = self._dates_in(scene, index[2])
         else:
             scene, window, dates = self._find(index)
             core = window
@@ -264,7 +266,7 @@ class SceneDataset(GeoDataset):
         else:
             raise IndexError(f'index: {index} not found in dataset with bounds: {self.bounds}')
         scene = self.scenes[numbers[0]]
-        dates = self._dates_in(scene, time) if self.row_per_date else None
+        dates = self._dates_in(scene, t) if self.row_per_date else None
         if self._resampled or (x.step, y.step) != self.res:
             grid = _grid(self.crs, box, (x.step, y.step))
         else:
@@ -291,9 +293,9 @@ class SceneDataset(GeoDataset):
             found, key=lambda n: (-round(found[n] / most, 9), self.scenes[n].time.left, n)
         )
 
-    def _dates_in(self, scene: Scene, time: pd.Interval) -> NDArray[np.intp]:
-        inside = [when is not None and when.overlaps(time) for when in scene.times]
-        return np.flatnonzero(inside)
+    def _dates_in(self, scene: Scene, time: slice) -> NDArray[np.intp]:
+        period = pd.Interval(time.start, time.stop, closed='both')
+        return np.flatnonzero([when is None or when.overlaps(period) for when in scene.times])
 
     def _make_index(self, crs: CRS | None) -> tuple[geopandas.GeoDataFrame, NDArray[np.intp]]:
         """Make TorchGeo's index: where and when each scene is, in the first one's system."""

@@ -255,3 +255,12 @@ def test_one_infrared_band_cannot_stand_for_two(tmp_path):
     path = raster(tmp_path, 3, ['red', 'nir', 'other'])
     with pytest.raises(BadInput):
         match_bands((Band('B08', 0.833), Band('B8A', 0.865)), path)
+
+
+def test_common_names_of_a_model_among_the_bands_of_a_spectrometer(tmp_path):
+    centres = range(420, 1000, 15)
+    path = tag(raster(tmp_path, 39), *({'wavelength': f'{centre}'} for centre in centres))
+    chosen = match_bands((Band('red'), Band('G'), Band('nir')), path)
+    assert [centres[number - 1] for number in chosen] == [660, 555, 825]
+    with pytest.raises(BadInput):
+        match_bands((Band('red'), Band('swir16')), path)

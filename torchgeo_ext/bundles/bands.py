@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from torchgeo_ext.bundles._card import Band
 from torchgeo_ext.errors import BadInput, BadParameter
-from torchgeo_ext.sensors import RasterBand, SensorBand, identify_bands, read_bands
+from torchgeo_ext.sensors import RasterBand, SensorBand, find_bands, identify_bands, read_bands
 from torchgeo_ext.sensors._find import ROLES
 from torchgeo_ext.sensors._names import plain, plain_start
 from torchgeo_ext.sensors._sensor import HALF_WIDTH
@@ -56,7 +56,7 @@ def match_bands(
     ways = (
         ('name', _by_name(bands, found)),
         ('wavelength', _by_wavelength(bands, found)),
-        ('what they show', _by_role(bands, found, known)),
+        ('what they show', _by_role(bands, found, known) or _by_range(bands, found)),
     )
     for way, chosen in ways:
         if chosen:
@@ -208,6 +208,18 @@ def _shows(shown: RasterBand, own: SensorBand | None, band: Band) -> bool:
         return False
     ranges = (limits for role, limits in ROLES.items() if plain(role) in words)
     return any(low <= band.center_wavelength <= high for low, high in ranges)
+
+
+def _by_range(bands: Sequence[Band], found: Sequence[RasterBand]) -> tuple[int, ...] | None:
+    """Choose from the many bands of a spectrometer those nearest to what common names stand for."""
+    centres = [band.wavelength for band in found if band.wavelength]
+    if len(centres) < len(found) or any(band.center_wavelength for band in bands):
+        return None
+    try:
+        places = find_bands([band.name for band in bands], centres)
+    except BadParameter:
+        return None
+    return tuple(found[place].index for place in places) if len(set(places)) == len(bands) else None
 
 
 def _contradicts(bands: Sequence[Band], found: Sequence[RasterBand]) -> bool:

@@ -15,9 +15,7 @@ def reference():
 
 @pytest.fixture(scope='module')
 def model(reference):
-    model = cfnet().eval()
-    model.load_state_dict(reference.state())
-    return model
+    return reference.build(cfnet)
 
 
 @torch.no_grad()

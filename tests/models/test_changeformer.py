@@ -14,8 +14,7 @@ def reference():
 
 @torch.no_grad()
 def test_same_numbers_as_the_published_code(reference):
-    model = changeformer().eval()
-    model.load_state_dict({'model_G_state_dict': reference.state()})
+    model = reference.build(changeformer)
     before, after = reference.inputs()
     for number, features in enumerate(model.encoder(before)):
         reference.check(f'enc_pre_{number}', features)

@@ -15,9 +15,7 @@ def reference():
 
 @pytest.fixture(scope='module')
 def model(reference):
-    model = mapformer().eval()
-    model.load_state_dict(reference.state())
-    return model
+    return reference.build(mapformer)
 
 
 @torch.no_grad()

@@ -109,6 +109,7 @@ def test_no_loss_at_all_is_even(land):
         ([-1.0], {'tile_ids': [1]}, 'negative'),
         ([float('nan')], {'tile_ids': [1]}, 'negative'),
         ([1.0], {'indices': [0]}, 'not positions'),
+        ([1.0], {'tile_ids': [999]}, 'not between'),
     ],
 )
 def test_numbers_that_cannot_be_used(land, losses, arguments, message):

@@ -196,6 +196,18 @@ class TestDates:
         assert (np.diff(found) > np.timedelta64(0)).all()
         assert set(found) <= set(dates)
 
+    def test_overlooked_clouds_are_no_dormancy(self):
+        dates = np.datetime64('2018-01-01') + np.arange(0, 1095, 8)
+        day = np.arange(0, 1095, 8)
+        ndvi = 0.5 + 0.3 * np.cos(2 * np.pi * (day - 190) / 365.25)
+        ndvi[23::7] = 0.05
+        found = greenness_dates(ndvi, dates, (0, 1))
+        months = {int(str(date)[5:7]) for date in found}
+        assert months <= {12, 1, 6, 7}
+        assert len(months) == 2
+        raw = greenness_dates(ndvi, dates, (0, 1), smooth=0)
+        assert {int(str(date)[5:7]) for date in raw} != months
+
     def test_phases_of_gaps_and_flat_series(self):
         dates = np.array(MONTHS, 'datetime64[D]')
         ndvi = np.full(12, np.nan)

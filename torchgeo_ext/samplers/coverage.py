@@ -56,8 +56,7 @@ def plot_coverage(sampler: PatchSampler, epochs: int = 1) -> Figure:
     for grid, count in counted:
         drawn = axes.pcolormesh(*corners(grid, crs), count, vmin=0, vmax=most, cmap='viridis')
     axes.set_aspect('equal')
-    patches = len(sampler) * epochs
-    axes.set_title(f'{type(sampler).__name__}: {patches} in {epochs} epoch(s)')
+    axes.set_title(f'{type(sampler).__name__}, epochs: {epochs}')
     figure.colorbar(drawn, ax=axes, label='times sampled', shrink=0.7)
     return figure
 

@@ -108,7 +108,10 @@ class TwoPhases:
 
 
 def greenness_dates(
-    ndvi: ArrayLike, dates: ArrayLike, quantiles: Sequence[float] = (0.0, 0.5, 1.0)
+    ndvi: ArrayLike,
+    dates: ArrayLike,
+    quantiles: Sequence[float] = (0.0, 0.5, 1.0),
+    smooth: float = 30.0,
 ) -> NDArray[np.datetime64]:
     """Find the dates at which a place is as green as quantiles of its own greenness.
 
@@ -121,6 +124,8 @@ def greenness_dates(
         ndvi: (n,) values of one or several years; NaN where there is none.
         dates: (n,) their dates, anything numpy takes for datetime64.
         quantiles: 0 (least green) to 1 (greenest).
+        smooth: Each value is taken as the median of all within so many days of the year around it,
+            whatever their year; a cloud that was overlooked is no dormancy.
 
     Returns:
         The dates, each one of ``dates``, without repetition and in order of time.
@@ -140,6 +145,8 @@ def greenness_dates(
     if not len(values):
         raise BadParameter('ndvi: there is no value.')
     season = (days - days.astype('datetime64[Y]')).astype(np.float64)
+    between = np.abs((season[:, None] - season + _YEAR / 2) % _YEAR - _YEAR / 2)
+    values = np.nanmedian(np.where(between <= smooth / 2, values, np.nan), axis=1)
     low, high = int(values.argmin()), int(values.argmax())
     # days since the least green one, in the year of the greenest
     phase = (season - season[low]) % _YEAR

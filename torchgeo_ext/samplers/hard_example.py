@@ -19,7 +19,8 @@ class HardExampleSampler(SeededRandomSampler):
 
     The first epoch is drawn evenly. Tell the losses of its patches to :meth:`update`, by the
     ``tile_id`` of each patch or by its position in the epoch, and the next epoch draws the share
-    ``hard`` in proportion to them. Places that were never seen count as hard as the mean.
+    ``hard`` in proportion to them. A loss counts until its place is drawn again; places that were
+    never drawn count as hard as the mean.
 
     Losses are those of cells: a patch drawn for a cell contains it, at another position each time,
     so that the model does not get to see the very same patches again.
@@ -56,7 +57,9 @@ class HardExampleSampler(SeededRandomSampler):
         self._losses: dict[int, float] = {}
         self._even = self._choices[0][1]
         weights = kwargs.get('weights')
-        self._drawable = [array > 0 for array in (self._open if weights is None else weights)]
+        self._drawable = [
+            np.asarray(array) > 0 for array in (self._open if weights is None else weights)
+        ]
 
     def cuts(self) -> Iterator[Cut]:
         """Yield the exact pixels of this process's share of an epoch."""
@@ -101,6 +104,9 @@ class HardExampleSampler(SeededRandomSampler):
             cells = np.array(self.drawn, np.int64)[positions]
         if len(cells) != len(values):
             raise BadParameter(f'losses: {len(values)} do not fit {len(cells)} patches.')
+        number = sum(array.size for array in self._open)
+        if len(cells) and not 0 <= cells.min() <= cells.max() < number:
+            raise BadParameter(f'tile_ids: some are not between 0 and {number - 1}.')
         if not np.isfinite(values).all() or (values < 0).any():
             raise BadParameter('losses: some are negative or no numbers.')
         pairs = _of_all_processes(

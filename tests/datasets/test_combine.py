@@ -1,3 +1,5 @@
+import pickle
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -88,7 +90,9 @@ class TestIntersect:
         first, second = TiledRaster(optical), TiledRaster(later)
         with pytest.raises(BadInput, match='share no time'):
             first & second
-        assert len(intersect(first, second, spatial_only=True).bands) == 4
+        dataset = intersect(first, second, spatial_only=True)
+        sample = pickle.loads(pickle.dumps(dataset))[dataset.bounds]
+        np.testing.assert_array_equal(sample['image'][2:], image_of(class_map()))
 
     def test_no_common_place(self, optical, tmp_path):
         far = write_raster(

@@ -5,8 +5,8 @@ resamples both. Here the first dataset rules: its pixels, its windows, its dates
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -137,16 +137,16 @@ def _with_layer(
     return replace(scene, layers=(*scene.layers, layer))
 
 
-@dataclass(frozen=True)
 class _AnyTime:
     """A layer that is there at all times."""
 
-    layer: Layer
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.layer, name)
+    def __init__(self, layer: Layer) -> None:
+        self.layer = layer
+        self.dates, self.labelled, self.classes = layer.dates, layer.labelled, layer.classes
+        self.bands, self.wavelengths = layer.bands, layer.wavelengths
 
     def on(self, grid: Grid, time: pd.Interval) -> Callable[[Window], Pixels]:
+        """Prepare reading windows of a grid."""
         return self.layer.on(grid, ALWAYS)
 
 

@@ -4,7 +4,12 @@ import pytest
 import torch
 from torch import nn
 
-from torchgeo_ext.models._weights import accept_published_names, load_fitting
+from torchgeo_ext.errors import MissingWeights
+from torchgeo_ext.models._weights import (
+    accept_published_names,
+    fetching_imagenet_weights,
+    load_fitting,
+)
 
 
 class Small(nn.Module):
@@ -65,3 +70,9 @@ def test_other_bands_and_classes(caplog):
     caplog.clear()
     load_fitting(Small(), published, bands=['stem.weight'], heads=['head.'])
     assert not caplog.text
+
+
+def test_no_connection_is_explained():
+    expected = pytest.raises(MissingWeights, match=r'ImageNet weights of mit_b1 .*no route')
+    with expected, fetching_imagenet_weights('mit_b1'):
+        raise OSError('no route')

@@ -9,7 +9,7 @@ from typing import Literal
 from segmentation_models_pytorch.encoders import get_encoder
 from torch import Tensor, nn
 
-from torchgeo_ext.errors import MissingWeights
+from torchgeo_ext.models._weights import fetching_imagenet_weights
 
 #: Channels of the four stages, at 1/4 to 1/32 of the resolution; the same for all encoders but b0.
 MIT_WIDTHS = (64, 128, 320, 512)
@@ -28,16 +28,11 @@ def mix_transformer(size: MitSize, in_chans: int = 3, imagenet: bool = False) ->
     Raises:
         MissingWeights: If these are not here and cannot be downloaded.
     """
-    try:
+    name = f'mit_{size}'
+    with fetching_imagenet_weights(name):
         encoder: nn.Module = get_encoder(
-            f'mit_{size}', in_channels=in_chans, weights='imagenet' if imagenet else None
+            name, in_channels=in_chans, weights='imagenet' if imagenet else None
         )
-    except OSError as error:  # what Hugging Face's client raises when it has no connection
-        raise MissingWeights(
-            f'The ImageNet weights of mit_{size} are not on this machine and could not be '
-            f'downloaded ({error}).',
-            'Connect to the network once, or leave them out to start at random.',
-        ) from error
     return encoder
 
 

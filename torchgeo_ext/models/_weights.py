@@ -1,7 +1,8 @@
 """Published weights: reading them, translating their names, fitting them to bands and classes."""
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ from timm.models import adapt_input_conv
 from torch import Tensor, nn
 from torchvision.models import WeightsEnum
 
+from torchgeo_ext.errors import MissingWeights
 from torchgeo_ext.hub import weights_file
 
 log = logging.getLogger(__name__)
@@ -36,6 +38,26 @@ def read_state(weights: WeightsEnum) -> dict[str, Any]:
     """
     state: dict[str, Any] = torch.load(weights_file(weights), map_location='cpu', weights_only=True)
     return state
+
+
+@contextmanager
+def fetching_imagenet_weights(encoder: str) -> Iterator[None]:
+    """Explain it when the library an encoder comes from cannot fetch its weights.
+
+    Args:
+        encoder: Name of the encoder.
+
+    Raises:
+        MissingWeights: If the weights are not here and cannot be downloaded.
+    """
+    try:
+        yield
+    except OSError as error:  # what Hugging Face's client raises when it has no connection
+        raise MissingWeights(
+            f'The ImageNet weights of {encoder} are not on this machine and could not be '
+            f'downloaded ({error}).',
+            'Connect to the network once, or leave them out to start at random.',
+        ) from error
 
 
 def weights_of_checkpoint(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:

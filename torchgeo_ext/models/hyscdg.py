@@ -13,9 +13,8 @@ import segmentation_models_pytorch as smp
 import torch
 from torch import Tensor, nn
 
-from torchgeo_ext.errors import MissingWeights
 from torchgeo_ext.models._pairs import SemanticChange, two_dates
-from torchgeo_ext.models._weights import accept_published_names
+from torchgeo_ext.models._weights import accept_published_names, fetching_imagenet_weights
 
 
 class HySCDG(nn.Module):
@@ -47,25 +46,13 @@ class HySCDG(nn.Module):
         backbone_weights: Literal['imagenet'] | None = None,
     ) -> None:
         super().__init__()
-        try:
-            self.change = smp.Unet(
-                backbone,
-                encoder_weights=backbone_weights,
-                in_channels=2 * in_chans,
-                classes=num_classes,
+        with fetching_imagenet_weights(backbone):
+            self.change, self.semantic = (
+                smp.Unet(
+                    backbone, encoder_weights=backbone_weights, in_channels=bands, classes=classes
+                )
+                for bands, classes in ((2 * in_chans, num_classes), (in_chans, semantic_classes))
             )
-            self.semantic = smp.Unet(
-                backbone,
-                encoder_weights=backbone_weights,
-                in_channels=in_chans,
-                classes=semantic_classes,
-            )
-        except OSError as error:  # what Hugging Face's client raises when it has no connection
-            raise MissingWeights(
-                f'The ImageNet weights of {backbone} are not on this machine and could not be '
-                f'downloaded ({error}).',
-                'Connect to the network once, or leave them out to start at random.',
-            ) from error
         accept_published_names(self, _own_names)
 
     def forward(self, x: Tensor) -> SemanticChange:

@@ -18,7 +18,7 @@ from torchvision.models.resnet import BasicBlock
 from torchvision.ops import Conv2dNormActivation, FeaturePyramidNetwork
 
 from torchgeo_ext.models._pairs import two_dates
-from torchgeo_ext.models._weights import accept_published_names
+from torchgeo_ext.models._weights import accept_published_names, fetching_imagenet_weights
 
 _WIDTH = 256
 _LEVELS = 4
@@ -126,6 +126,9 @@ class LENet(nn.Module):
         num_classes: Channels of the output; 2 for unchanged and changed.
         backbone: A Swin transformer of version 2 with windows of 8, by its name in timm.
         backbone_weights: ``imagenet`` to start from weights of photographs.
+
+    Raises:
+        MissingWeights: If weights are not here and cannot be downloaded.
     """
 
     def __init__(
@@ -136,14 +139,15 @@ class LENet(nn.Module):
         backbone_weights: Literal['imagenet'] | None = None,
     ) -> None:
         super().__init__()
-        encoder: Any = timm.create_model(
-            backbone,
-            pretrained=backbone_weights is not None,
-            features_only=True,
-            in_chans=in_chans,
-            img_size=_IMAGE,
-            strict_img_size=False,
-        )
+        with fetching_imagenet_weights(backbone):
+            encoder: Any = timm.create_model(
+                backbone,
+                pretrained=backbone_weights is not None,
+                features_only=True,
+                in_chans=in_chans,
+                img_size=_IMAGE,
+                strict_img_size=False,
+            )
         self.backbone = encoder
         widths = encoder.feature_info.channels()
         self.exchange = nn.ModuleList(
@@ -286,5 +290,8 @@ def lenet(
 
     Returns:
         The model.
+
+    Raises:
+        MissingWeights: If weights are not here and cannot be downloaded.
     """
     return LENet(in_chans, num_classes, backbone, backbone_weights)

@@ -8,6 +8,7 @@ TensorBoard's file, and ``figures``.
 import logging
 import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -40,17 +41,17 @@ def run(words: ArgsType) -> None:
     for known in (registry.datamodules, registry.tasks, registry.samplers, registry.transforms):
         len(known)
     len(registry.models)  # makes our models known to TorchGeo
-    _quiet()
-    TrainingCLI(
-        model_class=BaseTask,
-        datamodule_class=BaseDataModule,
-        seed_everything_default=0,
-        parser_kwargs={'version': __version__},
-        subclass_mode_model=True,
-        subclass_mode_data=True,
-        save_config_kwargs={'overwrite': True},
-        args=words,
-    )
+    with _quiet():
+        TrainingCLI(
+            model_class=BaseTask,
+            datamodule_class=BaseDataModule,
+            seed_everything_default=0,
+            parser_kwargs={'version': __version__},
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            save_config_kwargs={'overwrite': True},
+            args=words,
+        )
 
 
 class TrainingCLI(LightningCLI):
@@ -178,12 +179,23 @@ def _default_folder(config: Any) -> Path:
     return files[-1].with_name(f'{files[-1].stem}_run').absolute() if files else Path.cwd()
 
 
-def _quiet() -> None:
+#: How Lightning's remarks begin that are for developers: on hardware, workers and intervals.
+_REMARKS = (
+    r"The '\w+' does not have many workers",
+    r'.*Consider setting `persistent_workers',
+    r'The number of training batches .* is smaller than the logging interval',
+    r'Checkpoint directory .* exists and is not empty',
+    r'Experiment logs directory .* exists and is not empty',
+    r'The dirpath has changed',
+    r'Be aware that when using `ckpt_path`, callbacks used to create the checkpoint',
+)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
     """Keep remarks for developers from people who train."""
     logging.getLogger('lightning.pytorch').setLevel(logging.WARNING)
-    for text in (
-        '.*does not have many workers',
-        '.*Consider setting `persistent_workers',
-        '.*`log_every_n_steps`',
-    ):
-        warnings.filterwarnings('ignore', text)
+    with warnings.catch_warnings():
+        for remark in _REMARKS:
+            warnings.filterwarnings('ignore', remark)
+        yield

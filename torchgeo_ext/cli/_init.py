@@ -218,8 +218,9 @@ def _common_start(names: Sequence[str]) -> str:
 
 def _pattern(names: Sequence[str], others: Sequence[str]) -> str | list[str]:
     """Give a pattern that stands for exactly these names among all, if there is one."""
-    # up to a sign, so that "2015-0*" becomes "*"
+    # up to a sign and without parts of dates
     first = re.sub(r'[^\W_]*$', '', _common_start(names))
+    first = re.sub(r'[\d-]+$', '', first)
     last = _common_start([name[::-1] for name in names])[::-1]
     pattern = f'{first}*{last}'
     found = [name for name in others if fnmatch.fnmatch(name, pattern)]

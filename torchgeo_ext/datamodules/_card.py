@@ -123,6 +123,8 @@ def card_of(module: 'GeoTIFFDataModule') -> dict[str, Any]:
     finest, coarsest = resolutions_of(module)
     extent = extent_of(module)
     return {
+        'name': module.name,
+        'description': describe(module),
         'bands': [dataclasses.asdict(band) for band in bands_of(module)],
         'classes': [dataclasses.asdict(entry) for entry in classes_of(module, binary=False)],
         'tile_size': module.patch_size,
@@ -136,6 +138,15 @@ def card_of(module: 'GeoTIFFDataModule') -> dict[str, Any]:
             'held_out_pixels': module.survey.counts(VALIDATION).tolist(),
         },
     }
+
+
+def describe(module: 'GeoTIFFDataModule') -> str:
+    """Say in a sentence what a model of it was trained for."""
+    dataset, number = module.labelled, len(module.labelled.scenes)
+    what = 'Change' if module.is_change else 'Classes'
+    of = ('image pair' if module.is_change else 'image') + 's' * (number != 1)
+    names = ', '.join(entry.name for entry in dataset.classes)
+    return f'{what} ({names}) from {len(dataset.bands)} bands, trained on {number} {of}.'
 
 
 def files_of(module: 'GeoTIFFDataModule') -> list[list[str]]:

@@ -31,6 +31,8 @@ _VECTORS = {'.gpkg', '.geojson', '.json', '.shp', '.fgb', '.gml', '.kml', '.parq
 MOST_CLASSES = 64
 #: Rows and columns up to which a raster is looked at pixel by pixel, above that thinned out.
 _LOOK = 4096
+#: Up to so many polygons may each be of another class.
+_FEW = 10
 #: Features whose fields are looked at.
 _FEATURES = 20_000
 
@@ -231,7 +233,7 @@ def _class_fields(table: pd.DataFrame) -> Iterator[ClassField]:
         if not 1 <= len(values) <= MOST_CLASSES or (text and _all_days(values)):
             continue
         # a value of its own for each polygon is an identifier
-        if len(values) == len(table) > 2:
+        if len(values) == len(table) > _FEW:
             continue
         names = {value: str(value) for value in values} if text else _names(table, str(name))
         yield ClassField(str(name), names, int(missing.sum()), text)

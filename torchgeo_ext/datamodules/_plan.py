@@ -178,10 +178,16 @@ def _task(folder: Folder, labels: Sequence[Label]) -> Task:
 
 
 def _moment(folder: Folder, image: RasterFile) -> Literal['before', 'after'] | None:
-    words = set(re.split(r'[\W_]+', relative(folder, image).lower().rpartition('.')[0]))
+    *folders, file = Path(relative(folder, image).lower()).with_suffix('').parts
+    # A and B are pairs of folders, but part a and part b of a scene are none
+    words = {word for word in _words(file) if len(word) > 1}.union(*map(_words, folders))
     if bool(words & _BEFORE) == bool(words & _AFTER):
         return None
     return 'before' if words & _BEFORE else 'after'
+
+
+def _words(name: str) -> set[str]:
+    return set(re.split(r'[\W_]+', name))
 
 
 def _images(

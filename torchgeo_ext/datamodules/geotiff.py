@@ -28,7 +28,6 @@ from torchgeo_ext.datamodules._parts import TEST, TRAINING, VALIDATION, Parts, m
 from torchgeo_ext.datamodules._pictures import overview, quicklook, reduced, rgb_bands
 from torchgeo_ext.datamodules._survey import BandValues, Survey, survey
 from torchgeo_ext.datasets import GeoPair, TiledRaster, collate_samples
-from torchgeo_ext.datasets._files import Paths
 from torchgeo_ext.datasets._scene import Scene
 from torchgeo_ext.datasets._scene_dataset import SceneDataset
 from torchgeo_ext.errors import BadInput, BadParameter
@@ -43,6 +42,9 @@ log = logging.getLogger(__name__)
 #: How training patches are drawn: all labels alike, or rare classes more often, half-way or until
 #: all classes are drawn alike.
 Sampler = Literal['random', 'square_root', 'balanced']
+
+#: A path or many; names may hold * and ?. In this order, as jsonargparse makes a path of a list.
+Paths = Sequence[str | os.PathLike[str]] | str | os.PathLike[str]
 
 #: Steps of an epoch, whatever the size of the rasters.
 _FEWEST_STEPS, _MOST_STEPS = 12, 400
@@ -154,6 +156,7 @@ class GeoTIFFDataModule(GeoDataModule):
         }
         self._make = GeoPair if before is not None else TiledRaster
         super().__init__(self._make, batch_size, patch_size, length, num_workers, **options)
+        self.name = Path(root).resolve().name
         self.sensor = sensor
         self.split = split or BlockedSplit()
         self.test_fold = test_fold

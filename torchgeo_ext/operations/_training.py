@@ -256,7 +256,13 @@ def _weigh_classes(task: Any, datamodule: 'GeoTIFFDataModule', settings: Setting
 def make_card(done: Training) -> 'BundleCard':
     """Describe a trained model for its bundle."""
     from torchgeo_ext.bundles import BundleCard
-    from torchgeo_ext.datamodules._card import bands_of, classes_of, extent_of, resolutions_of
+    from torchgeo_ext.datamodules._card import (
+        bands_of,
+        classes_of,
+        describe,
+        extent_of,
+        resolutions_of,
+    )
 
     hparams = done.task.hparams
     arguments = {
@@ -266,7 +272,7 @@ def make_card(done: Training) -> 'BundleCard':
     finest, coarsest = resolutions_of(done.datamodule)
     return BundleCard(
         name=done.name,
-        description=describe(done),
+        description=describe(done.datamodule),
         task=done.kind,
         bands=bands_of(done.datamodule),
         classes=classes_of(done.datamodule, binary=done.binary),
@@ -284,16 +290,6 @@ def make_card(done: Training) -> 'BundleCard':
         training=_facts(done),
         extent=extent_of(done.datamodule),
     )
-
-
-def describe(done: Training) -> str:
-    """Say in a sentence what a model was trained for."""
-    dataset = done.datamodule.labelled
-    number = len(dataset.scenes)
-    what = 'Change' if done.kind == 'change' else 'Classes'
-    of = ('image pair' if done.kind == 'change' else 'image') + 's' * (number != 1)
-    names = ', '.join(entry.name for entry in dataset.classes)
-    return f'{what} ({names}) from {len(dataset.bands)} bands, trained on {number} {of}.'
 
 
 def _architecture_class(done: Training) -> str:

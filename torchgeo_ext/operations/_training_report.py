@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from torchgeo_ext.datamodules._card import describe
 from torchgeo_ext.datamodules._parts import TRAINING, VALIDATION
 from torchgeo_ext.datamodules._pictures import overview, quicklook, rgb_bands
-from torchgeo_ext.operations._training import Training, describe, versions
+from torchgeo_ext.operations._training import Training, versions
 from torchgeo_ext.tasks._report import Report, ReportClass, Sample, SplitMap
 
 _MOST_SAMPLES = 5
@@ -30,7 +31,7 @@ def make_report(done: Training) -> Report:
     ]
     return Report(
         title=done.name,
-        lead=describe(done),
+        lead=describe(done.datamodule),
         files=list(_files(done)),
         classes=classes,
         fitted=done.fitted,

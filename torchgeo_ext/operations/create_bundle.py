@@ -23,12 +23,15 @@ from torchgeo_ext.operations._operation import (
 from torchgeo_ext.progress import Progress, portion, silent
 
 if TYPE_CHECKING:
-    from torchgeo_ext.bundles import Band, BundleCard, ModelClass
+    from torchgeo_ext.bundles import Band, Bundle, BundleCard, ModelClass
     from torchgeo_ext.bundles.bands import RasterBand
 
 log = logging.getLogger(__name__)
 
 _WINDOW = 1024
+
+#: Tiles of at least this size are predicted, if the network takes other sizes than it saw.
+_TILE = 256
 
 
 class CreateBundleResult(NamedTuple):
@@ -117,8 +120,8 @@ def create_bundle(
             of that of the image, or what the checkpoint knows.
         resolution_maximum: Coarsest ground resolution it should be used with; 0 takes one and a
             half times that of the image, or what the checkpoint knows.
-        tile_size: Side of the square tiles that go through the model; 0 takes what the checkpoint
-            knows, else 256.
+        tile_size: Side of the square tiles that go through the model; 0 takes 256, or that of the
+            training if it was larger or the model takes no other.
         halo: Margin of a tile in which the model is less sure; -1 takes an eighth of the tile.
         exports: Also write the complete model for other programs, as model.pt2 (torch.export) or
             model.onnx.
@@ -136,7 +139,7 @@ def create_bundle(
     bundle = read_checkpoint(checkpoint, architecture=architecture)
     progress(0.1, 'reading the image')
     finest, coarsest = _resolutions(image, resolution_minimum, resolution_maximum)
-    tile_size = tile_size or bundle.card.tile_size
+    tile_size = tile_size or _tile_size(bundle)
     card = dataclasses.replace(
         bundle.card,
         name=name or bundle.card.name,
@@ -162,6 +165,20 @@ def create_bundle(
         parameters=info.parameters,
         size=info.size + (folder / 'model.json').stat().st_size,
     )
+
+
+def _tile_size(bundle: 'Bundle') -> int:
+    """Take the size of the training; larger tiles, with more context, if the network takes them."""
+    from torchgeo_ext.bundles._architecture import build_network
+    from torchgeo_ext.operations._network import takes
+
+    card = bundle.card
+    if card.tile_size >= _TILE:
+        return card.tile_size
+    network = build_network(card.architecture, str(bundle.path))
+    dates = (card.dates,) if card.dates > 1 else ()
+    larger = takes(network, (1, *dates, len(card.bands), _TILE, _TILE))
+    return _TILE if larger else card.tile_size
 
 
 def _bands(
@@ -225,8 +242,8 @@ def _chosen_bands(image: StrPath, numbers: Sequence[int] | None, count: int) -> 
 def _with_statistics(
     bands: 'tuple[Band, ...]', image: StrPath, numbers: Sequence[int], progress: Progress
 ) -> 'tuple[Band, ...]':
-    from torchgeo_ext.inference.statistics import Moments
     from torchgeo_ext.inference.reader import RasterSource
+    from torchgeo_ext.inference.statistics import Moments
 
     moments = Moments(len(bands))
     with RasterSource(str(image), tuple(numbers)).open() as reader:

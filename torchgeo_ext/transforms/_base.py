@@ -238,7 +238,8 @@ class ImageTransform(SampleTransform):
             drawn: What :meth:`draw` gave, with n rows.
 
         Returns:
-            Images of the same size; ``dataclasses.replace`` says what is new.
+            Images of the same size; ``dataclasses.replace`` says what is new. What was invalid
+            stays so.
         """
         raise NotImplementedError
 

@@ -367,7 +367,6 @@ class MissingLines(ImageTransform):
         line = (drawn['first'] + y * cosine - x * sine) % self.period
         outward = ((across.abs() - _WHOLE) / (1 - _WHOLE)).clamp(0, 1)
         missing = (line < self.lost * self.period * outward)[:, None]
-        valid = ~missing if images.valid is None else images.valid & ~missing
         return dataclasses.replace(
-            images, pixels=images.pixels.masked_fill(missing, self.fill), valid=valid
+            images, pixels=images.pixels.masked_fill(missing, self.fill), valid=~missing
         )

@@ -1,17 +1,49 @@
 """Datasets that keep TorchGeo's contract."""
 
+from torchgeo_ext.datasets._change_pairs import changed_classes
 from torchgeo_ext.datasets._combine import intersect, unite
+from torchgeo_ext.datasets.cdd import CDD
+from torchgeo_ext.datasets.changechat import ChangeChat105k
+from torchgeo_ext.datasets.clcd import CLCD
 from torchgeo_ext.datasets.collate import collate_samples, unbind_samples
+from torchgeo_ext.datasets.dynamicearthnet import DynamicEarthNet
+from torchgeo_ext.datasets.fsc180k import FSC180k
+from torchgeo_ext.datasets.fusu import FUSU
 from torchgeo_ext.datasets.geo_pair import GeoPair
+from torchgeo_ext.datasets.gzcd import GZCD
+from torchgeo_ext.datasets.hrscd import HRSCD
+from torchgeo_ext.datasets.landsatscd import LandsatSCD
+from torchgeo_ext.datasets.levirmci import LEVIRMCI
+from torchgeo_ext.datasets.pxclcd import PXCLCD
 from torchgeo_ext.datasets.raster_series import RasterSeries
+from torchgeo_ext.datasets.s2looking import S2Looking
+from torchgeo_ext.datasets.second import SECOND
+from torchgeo_ext.datasets.sysucd import SYSUCD
 from torchgeo_ext.datasets.tiled_raster import TiledRaster
 from torchgeo_ext.datasets.vector_labels import VectorLabels
+from torchgeo_ext.datasets.whucd import WHUCD
 
 __all__ = (
+    'CDD',
+    'CLCD',
+    'FUSU',
+    'GZCD',
+    'HRSCD',
+    'LEVIRMCI',
+    'PXCLCD',
+    'SECOND',
+    'SYSUCD',
+    'WHUCD',
+    'ChangeChat105k',
+    'DynamicEarthNet',
+    'FSC180k',
     'GeoPair',
+    'LandsatSCD',
     'RasterSeries',
+    'S2Looking',
     'TiledRaster',
     'VectorLabels',
+    'changed_classes',
     'collate_samples',
     'intersect',
     'unbind_samples',

@@ -104,9 +104,9 @@ class ChangePairs(NonGeoDataset):
 
     all_bands: tuple[str, ...] = ('red', 'green', 'blue')
     rgb_bands: tuple[str, ...] = ('red', 'green', 'blue')
-    classes: ClassVar[tuple[str, ...]] = ('unchanged', 'changed')
+    classes: tuple[str, ...] = ('unchanged', 'changed')
     #: One for each class; TorchGeo's form.
-    colors: ClassVar[tuple[str | tuple[int, int, int], ...]] = ('black', 'white')
+    colors: tuple[str | tuple[int, int, int], ...] = ('black', 'white')
     #: Published mean and standard deviation in the order of ``all_bands``: a row for each date or
     #: one for both.
     mean: ClassVar[tuple[Bands, ...]] = IMAGENET_MEAN
@@ -214,10 +214,12 @@ class ChangePairs(NonGeoDataset):
         return self._find_folders() is not None
 
     def _find_folders(self) -> tuple[list[Path], Path | None] | None:
+        return self._search((self.before_folders, self.after_folders, *self.label_folders))
+
+    def _search(self, kinds: Sequence[Sequence[str]]) -> tuple[list[Path], Path | None] | None:
         """Find the folder of each kind, and the file that lists the samples of the split."""
-        kinds = (self.before_folders, self.after_folders, *self.label_folders)
         for base in self._bases():
-            listed = _first(base / name.format(self.split) for name in _LISTS)
+            listed = self._list_of(base)
             # pairs of several splits lie together only if a list tells them apart
             together = [base / 'train', base] if listed else []
             for place in [base / self.split, *together]:
@@ -225,6 +227,10 @@ class ChangePairs(NonGeoDataset):
                 if all(folders):
                     return [folder for folder in folders if folder], listed
         return None
+
+    def _list_of(self, base: Path) -> Path | None:
+        """Find the file that lists the samples of the split."""
+        return _first(base / name.format(self.split) for name in _LISTS)
 
     def _bases(self) -> list[Path]:
         root = self.root.expanduser()

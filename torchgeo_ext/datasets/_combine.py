@@ -106,18 +106,19 @@ def _shared(
     """Give, by scene, the place that two datasets share."""
     left, _, right, _ = first.index.total_bounds
     outlines = project(second.index.geometry, crs, (left + right) / 2)
-    times = second.index.index
+    times, tree = second.index.index, shapely.STRtree(outlines)
     found: dict[int, shapely.Geometry] = {}
     somewhere = False
-    for number, place, time in zip(
-        first.scene_numbers, first.index.geometry, first.index.index, strict=True
-    ):
-        beside = shapely.area(shapely.intersection(outlines, place)) > 0
-        somewhere |= bool(beside.any())
+    rows = zip(first.scene_numbers, first.index.geometry, first.index.index, strict=True)
+    for number, place, time in rows:
+        near = tree.query(place, predicate='intersects')
+        near = near[shapely.area(shapely.intersection(outlines[near], place)) > 0]
+        somewhere |= len(near) > 0
         if not spatial_only:
-            beside &= times.overlaps(time)
-        if beside.any():
-            found[int(number)] = place & shapely.union_all(outlines[beside])
+            near = near[times[near].overlaps(time)]
+        if len(near):
+            shared = place & shapely.union_all(outlines[near])
+            found[int(number)] = found.get(int(number), shared) | shared
     if not found:
         what = 'time' if somewhere else 'place'
         hint = 'intersect(first, second, spatial_only=True) ignores time.' if somewhere else ''

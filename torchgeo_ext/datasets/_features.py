@@ -142,7 +142,7 @@ def _text_codes(
     return keep, values, {n: str(word) for word, n in numbers.items()}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FeatureLabels:
     """Features rasterised window by window; where they overlap, the later one counts.
 
@@ -161,7 +161,7 @@ class FeatureLabels:
     outside: int = IGNORE
     all_touched: bool = False
     _trees: dict[str, tuple[NDArray[Any], shapely.STRtree]] = field(
-        default_factory=dict, repr=False, compare=False
+        default_factory=dict, repr=False
     )
 
     def on(self, grid: Grid) -> Callable[[Window], NDArray[np.int64]]:

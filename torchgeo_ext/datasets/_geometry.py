@@ -6,6 +6,7 @@ with.
 """
 
 import math
+from collections.abc import Sequence
 from itertools import product
 
 import numpy as np
@@ -148,3 +149,22 @@ def outline(grid: Grid, crs: CRS | None, near: float | None = None) -> shapely.P
         x = np.unwrap(x, period=360)
         x += 0 if near is None else turns(float(x.min() + x.max()) / 2, near)
     return shapely.Polygon(np.column_stack([x, y]))
+
+
+class GridTree:
+    """Finds out of many grids those that may overlap another one.
+
+    Args:
+        grids: The grids.
+    """
+
+    def __init__(self, grids: Sequence[Grid]) -> None:
+        self._crs = grids[0].crs
+        left, _, right, _ = outline(grids[0], self._crs).bounds
+        self._near = (left + right) / 2
+        self._tree = shapely.STRtree([outline(grid, self._crs, self._near) for grid in grids])
+
+    def near(self, grid: Grid) -> list[int]:
+        """Give the numbers of the grids whose boxes touch that of a grid, in order."""
+        found: list[int] = self._tree.query(outline(grid, self._crs, self._near)).tolist()
+        return sorted(found)

@@ -38,7 +38,7 @@ class ImageOptions:
     on_error: OnError = 'raise'
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Image:
     """Bands on one grid.
 

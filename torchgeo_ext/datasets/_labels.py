@@ -1,8 +1,9 @@
 """Labels from rasters or features, on whatever grid an image has."""
 
+import functools
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 from xml.etree import ElementTree
@@ -20,9 +21,9 @@ from torchgeo_ext.datasets._features import (
     touched,
 )
 from torchgeo_ext.datasets._files import Paths, expand, list_paths
-from torchgeo_ext.datasets._geometry import turned, window_of
+from torchgeo_ext.datasets._geometry import GridTree, turned, window_of
 from torchgeo_ext.datasets._handles import LazyReader
-from torchgeo_ext.datasets._header import Header, read_headers
+from torchgeo_ext.datasets._header import read_headers
 from torchgeo_ext.datasets._windows import intersection, shifted
 from torchgeo_ext.errors import BadInput
 from torchgeo_ext.inference.grid import Grid
@@ -66,9 +67,22 @@ class RasterLabels:
     grids: tuple[Grid, ...]
     classes: tuple[LabelClass, ...]
 
+    @functools.cached_property
+    def _tree(self) -> GridTree:
+        return GridTree(self.grids)
+
+    def readers(self, grid: Grid) -> Iterator[tuple[Window, LazyReader]]:
+        """Yield what to read from on a grid, and where."""
+        for number in self._tree.near(grid):
+            own = self.grids[number]
+            place = window_of(grid, own)
+            if place is not None:
+                part = turned(grid.part(place), own)
+                yield place, LazyReader(_label_source(self.paths[number]), part)
+
     def on(self, grid: Grid) -> LabelReader:
         """Prepare reading on a grid."""
-        parts = list(label_readers(self.paths, self.grids, grid))
+        parts = list(self.readers(grid))
         codes = _code_table([entry.value for entry in self.classes])
 
         def read(window: Window) -> NDArray[np.int64]:
@@ -84,16 +98,6 @@ class RasterLabels:
             return mask
 
         return read
-
-
-def label_readers(
-    paths: Sequence[str], grids: Sequence[Grid], grid: Grid
-) -> Iterator[tuple[Window, LazyReader]]:
-    """Yield what to read labels from on a grid, and where."""
-    for path, own in zip(paths, grids, strict=True):
-        place = window_of(grid, own)
-        if place is not None:
-            yield place, LazyReader(_label_source(path), turned(grid.part(place), own))
 
 
 def _code_table(values: Sequence[int]) -> NDArray[np.int64]:
@@ -190,11 +194,14 @@ def _raster_labels(
                 f'labels: {header.path} has {len(header.bands)} bands, but class labels have one.',
                 'Choose a raster of class numbers (a picture of a map has none) or polygons.',
             )
-    _check_places(headers, grids)
+    places = RasterLabels(
+        tuple(header.path for header in headers), tuple(header.grid for header in headers), ()
+    )
+    _check_places(places, grids)
     with _label_source(paths[0]).open() as reader:
         names, colors = _class_table(paths[0], reader)
     if options.classes is None:
-        found = _values(headers, grids, progress)
+        found = _values(places, grids, progress)
         values = {value for value in found if value != options.ignore_value}
     else:
         values, names = set(options.classes), names | dict(options.classes)
@@ -205,17 +212,13 @@ def _raster_labels(
         colors = {max(values): _CHANGE_COLORS[1]} | colors
     if change:
         names, colors = {0: 'unchanged'} | names, {0: _CHANGE_COLORS[0]} | colors
-    return RasterLabels(
-        tuple(header.path for header in headers),
-        tuple(header.grid for header in headers),
-        make_classes(values, names, colors),
-    )
+    return replace(places, classes=make_classes(values, names, colors))
 
 
-def _check_places(headers: Sequence[Header], grids: Sequence[Grid]) -> None:
-    without = sum(all(window_of(grid, header.grid) is None for header in headers) for grid in grids)
+def _check_places(labels: RasterLabels, grids: Sequence[Grid]) -> None:
+    without = sum(next(labels.readers(grid), None) is None for grid in grids)
     if without == len(grids):
-        path, own = headers[0].path, headers[0].grid
+        path, own = labels.paths[0], labels.grids[0]
         raise BadInput(
             f'labels: {path} covers {tuple(own.bounds)} in {own.crs}, where no image is.',
             'Choose labels of the same place and check both reference systems.',
@@ -252,12 +255,11 @@ def _category_names(sidecar: Path) -> dict[int, str]:
     return {value: entry.text for value, entry in enumerate(categories) if entry.text}
 
 
-def _values(headers: Sequence[Header], grids: Sequence[Grid], progress: Progress) -> set[int]:
+def _values(labels: RasterLabels, grids: Sequence[Grid], progress: Progress) -> set[int]:
     """Collect the values of label rasters that occur on the grids."""
-    paths, own = [header.path for header in headers], [header.grid for header in headers]
     found: set[float] = set()
     for number, grid in enumerate(grids):
-        for _, reader in label_readers(paths, own, grid):
+        for _, reader in labels.readers(grid):
             for window in reader.grid.windows(_CHUNK):
                 progress(number / len(grids), 'looking for classes')
                 raw, valid = reader.read_native(window)
@@ -266,7 +268,8 @@ def _values(headers: Sequence[Header], grids: Sequence[Grid], progress: Progress
     broken = [value for value in found if value != int(value)]
     if broken:
         raise BadInput(
-            f'labels: {paths[0]} has values that are no whole numbers, such as {broken[0]:g}.',
+            f'labels: {labels.paths[0]} has values that are no whole numbers, such as '
+            f'{broken[0]:g}.',
             'Choose a raster of class numbers.',
         )
     return {int(value) for value in found}

@@ -23,7 +23,7 @@ from torchgeo_ext.progress import Progress, silent
 _CHUNK = 1024
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Pixels:
     """What was read of a window.
 

@@ -26,7 +26,7 @@ from torchgeo.datasets.utils import GeoSlice, Sample
 from torchgeo_ext.datasets._classes import IGNORE, LabelClass
 from torchgeo_ext.datasets._combine import intersect, unite
 from torchgeo_ext.datasets._dates import ALWAYS
-from torchgeo_ext.datasets._geometry import is_geographic, outline, project_box, window_of
+from torchgeo_ext.datasets._geometry import GridTree, is_geographic, outline, project_box
 from torchgeo_ext.datasets._scene import Pixels, Scene, pad
 from torchgeo_ext.datasets._windows import inside
 from torchgeo_ext.inference.grid import Grid
@@ -97,6 +97,7 @@ class SceneDataset(GeoDataset):
         self.wavelengths = scenes[0].wavelengths
         self.labelled = scenes[0].labelled
         self.index, self.scene_numbers = self._make_index(crs)
+        self._tree: GridTree | None = None
         self.paths = [image.path for scene in scenes for image in scene.images]
 
     @property
@@ -247,8 +248,10 @@ class SceneDataset(GeoDataset):
 
     def on(self, grid: Grid, time: pd.Interval) -> Callable[[Window], Pixels]:
         """Prepare reading windows of any grid, from the scenes of a time: see :class:`Layer`."""
-        scenes = [scene for scene in self.scenes if scene.time.overlaps(time)]
-        scenes = [scene for scene in scenes if window_of(grid, scene.grid) is not None]
+        if self._tree is None:
+            self._tree = GridTree(self.grids)
+        scenes = [self.scenes[number] for number in self._tree.near(grid)]
+        scenes = [scene for scene in scenes if scene.time.overlaps(time)]
         if not scenes:
             return self._nothing
         scene, *others = sorted(scenes, key=lambda scene: scene.time.left)

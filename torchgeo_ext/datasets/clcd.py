@@ -28,5 +28,5 @@ class CLCD(ChangePairs):
     archives = ('CLCD*.tar.gz', 'CLCD*.zip')
     url = 'https://huggingface.co/datasets/wifibk/CFNet_Datasets/resolve/main/CLCD.tar.gz'
     # published from 0 to 1, blue first
-    mean: ClassVar[tuple[Bands, ...]] = ((97.2420, 113.9178, 114.8236), (73.7009, 87.0450, 88.1758))
-    std: ClassVar[tuple[Bands, ...]] = ((39.0525, 42.0384, 44.4984), (30.2695, 32.1114, 32.9696))
+    mean: ClassVar[tuple[Bands, ...]] = ((97.2420, 113.9178, 114.8236), (73.7009, 86.2950, 88.1758))
+    std: ClassVar[tuple[Bands, ...]] = ((39.0525, 42.0384, 44.4985), (30.2695, 32.1114, 32.9696))

@@ -26,7 +26,7 @@ class SYSUCD(ChangePairs):
     archives = ('SYSU-CD*.zip', 'SYSU-CD*.tar.gz')
     # published from 0 to 1, blue first
     mean: ClassVar[tuple[Bands, ...]] = (
-        (118.6771, 134.7573, 101.1319),
-        (101.7340, 124.3535, 102.5160),
+        (118.6771, 134.7578, 101.1319),
+        (101.7340, 124.3536, 102.5160),
     )
-    std: ClassVar[tuple[Bands, ...]] = ((39.0066, 40.3185, 51.5445), (39.3647, 39.9910, 46.5000))
+    std: ClassVar[tuple[Bands, ...]] = ((39.0066, 40.3185, 51.5445), (39.3647, 39.9911, 46.5000))

@@ -1,0 +1,104 @@
+"""ChangeChat-105k: questions and answers on the pairs of LEVIR-CC."""
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from rasterio.windows import Window
+from torchgeo.datasets.utils import Sample, download_url
+
+from torchgeo_ext.datasets._change_pairs import ChangePairs, Pair, PairsNotFoundError
+from torchgeo_ext.errors import BadInput, BadParameter
+
+#: Which file holds the records of a task.
+_FILES = {
+    'train': {'all': 'train', 'loc': 'train_loc'},
+    'test': {
+        'caption': 'test', 'binary': 'test_binary', 'count': 'test_count', 'loc': 'test_loc',
+        'dialog': 'test_dialog', 'open': 'test_open',
+    },
+}  # fmt: skip
+_PLACEHOLDER = '<image>'
+
+type Task = Literal['all', 'loc', 'caption', 'binary', 'count', 'dialog', 'open']
+
+
+class ChangeChat105k(ChangePairs):
+    """`ChangeChat-105k <https://github.com/hanlinwu/DeltaVLM>`_.
+
+    * conversations on pairs of LEVIR-CC, 256 x 256 pixels, RGB: 87,935 records for training
+    * six tests: captions, change or not, counts, cells of a 3 x 3 grid and dialogues with 1,929
+      records each, open questions with 7,527
+
+    A sample has ``questions`` and ``answers``, lists of as many texts (captions have no questions),
+    and ``label``, 1 if anything changed. It has no mask.
+
+    The images are those of LEVIR-CC or LEVIR-MCI, which are to be put into ``root`` as
+    ``images/{train,val,test}/{A,B}``; the texts can be downloaded.
+
+    Licence: CC BY 4.0 (texts).
+
+    Args:
+        root: Folder with ``images`` and the JSON files.
+        split: ``train`` or ``test``.
+        task: Of ``train`` all kinds of conversations, or those with ``loc``, the same with answers
+            on where; of ``test`` one of ``caption``, ``binary``, ``count``, ``loc``, ``dialog`` and
+            ``open``. The first of each if not given.
+        **kwargs: See :class:`~torchgeo_ext.datasets._change_pairs.ChangePairs`; with ``download``
+            the texts are fetched.
+    """
+
+    page = 'https://huggingface.co/datasets/hlwu/changechat-105k'
+    layout = 'changechat_105k_*.json, images/{train,val,test}/{A,B}/*.png'
+    splits = ('train', 'test')
+    url = 'https://huggingface.co/datasets/hlwu/changechat-105k/resolve/main'
+
+    def __init__(
+        self,
+        root: str | Path = 'data',
+        split: str = 'train',
+        task: Task | None = None,
+        **kwargs: Any,
+    ) -> None:
+        tasks = _FILES.get(split, {})
+        task = task or next(iter(tasks), None)
+        if tasks and task not in tasks:
+            raise BadParameter(f'task: {task!r} is not one of {", ".join(tasks)} of split {split}.')
+        self.file = f'changechat_105k_{tasks.get(str(task))}.json'
+        super().__init__(root, split, **kwargs)
+
+    def _verify(self) -> None:
+        root = self.root.expanduser()
+        if not (root / self.file).is_file() and self.download:
+            download_url(f'{self.url}/{self.file}', root)
+        if not (root / self.file).is_file() or not (root / 'images').is_dir():
+            raise PairsNotFoundError(self)
+
+    def _load_files(self) -> list[Pair]:
+        root = self.root.expanduser()
+        self.records = json.loads((root / self.file).read_text('utf-8'))
+        return [Pair(_images_of(record, root / 'images'), ()) for record in self.records]
+
+    def _targets(self, number: int, window: Window | None) -> Sample:
+        record = self.records[number]
+        said = record.get('conversations', ())
+        texts = {
+            speaker: [turn['value'] for turn in said if turn['from'] == speaker]
+            for speaker in ('human', 'gpt')
+        }
+        return {
+            'questions': [text.replace(_PLACEHOLDER, '').strip() for text in texts['human']],
+            'answers': [text.strip() for text in record.get('captions') or texts['gpt']],
+            'label': torch.tensor(int(record['changeflag'])),
+        }
+
+
+def _images_of(record: dict[str, Any], folder: Path) -> tuple[Path, Path]:
+    """Find the images of a record."""
+    names = record.get('image') or [record['image_A'], record['image_B']]
+    before, after = (folder / name for name in names)
+    for path in (before, after):
+        if not path.is_file():
+            raise BadInput(f'{path} is missing.', 'Put the images of LEVIR-CC there.')
+    return before, after

@@ -19,8 +19,10 @@ from torchgeo.samplers import (
 )
 
 from tests.datasets.makers import CORNER
+from tests.rasters import write_raster
 from tests.samplers.makers import Land, Plain, counted, cuts, grid_of
 from torchgeo_ext.errors import BadInput, BadParameter
+from torchgeo_ext.inference.reader import RasterSource
 from torchgeo_ext.samplers import Patch, SeededRandomSampler
 
 X, Y = CORNER
@@ -351,6 +353,21 @@ class TestValidFraction:
             valid=lambda grid, window: valid[window.toslices()],
         )  # fmt: skip
         assert min(self.fractions(sampler, valid)) >= 0.5
+
+    @pytest.mark.parametrize('crs', ['EPSG:32633', 'EPSG:4326'])
+    def test_by_a_mask_raster(self, valid, tmp_path, crs):
+        mask = write_raster(tmp_path / 'mask.tif', valid.astype('uint8'))
+        grid = grid_of(64, 80)
+        if crs == 'EPSG:4326':
+            grid = grid_of(45, 75, crs=crs, corner=(15.0004, 47.8538), resolution=1.2e-4)
+        sampler = SeededRandomSampler(
+            Plain(grid), size=12, length=40, seed=0, min_valid=0.6, valid=mask, cache=tmp_path / 'c'
+        )
+        assert len(list((tmp_path / 'c').iterdir())) == 1
+        with RasterSource(str(mask), resampling='nearest').open(grid) as reader:
+            for cut in sampler.cuts():
+                values, inside = reader.read_native(cut.window)
+                assert ((values[0] > 0) & inside).mean() >= 0.6
 
     def test_what_cannot_be_had_is_said(self, valid):
         land = Land(grid_of(64, 80), valid=[valid])

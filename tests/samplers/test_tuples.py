@@ -105,6 +105,28 @@ class TestPairSampler:
         sampler = PairSampler(land, size=8, dates=two_dates, toi=toi, length=50, seed=0)
         assert {patch.scene for pair in sampler for patch in pair} == {2, 3, 4, 5}
 
+    def test_conditions_hold_at_both_dates(self):
+        half = np.zeros((64, 80), bool)
+        half[:, 40:] = True
+        land = Land(
+            *[grid_of(64, 80)] * 3,
+            dates=MONTHS[:3],
+            valid=[np.ones((64, 80), bool), half, np.zeros((64, 80), bool)],
+        )
+        sampler = PairSampler(land, size=8, dates=two_dates, min_valid=0.5, length=200, seed=0)
+        scenes = set()
+        for first, second in sampler:
+            scenes.add((first.scene, second.scene))
+            if first.scene != second.scene:
+                assert first.window.col_off >= 36
+        assert scenes == {(0, 0), (0, 1), (1, 0)}
+
+    def test_patches_larger_than_their_raster(self):
+        plain = Plain(*[grid_of(3, 3)] * 2, dates=MONTHS[:2])
+        sampler = PairSampler(plain, size=64, dates=two_dates, length=30, seed=0)
+        starts = [[patch[2].start.month for patch in pair] for pair in sampler]
+        assert {tuple(pair) for pair in starts} >= {(1, 2), (2, 1)}
+
     def test_what_does_not_fit(self, land):
         with pytest.raises(BadParameter, match='near'):
             PairSampler(land, size=8, near=-1)

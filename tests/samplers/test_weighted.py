@@ -74,7 +74,7 @@ class TestCells:
         (counts,) = sum_cells([grid], cell, lambda s, window: values[window.toslices()])
         sums = CellSums(counts, cell, grid)
         random = np.random.default_rng(1)
-        tops, lefts = random.integers(-10, 40, 200), random.integers(-10, 65, 200)
+        tops, lefts = random.integers(-30, 60, 400), random.integers(-30, 90, 400)
         exact = np.array(
             [
                 values[max(0, t) : max(0, t + 12), max(0, c) : max(0, c + 20)].sum()

@@ -72,11 +72,17 @@ class CellSums:
         # the last cells end with the raster
         end_row = np.where(tops + size[0] >= self._grid.height, rows, end_row)
         end = np.where(lefts + size[1] >= self._grid.width, columns, end)
-        return self._sum(first_row, np.maximum(end_row, first_row), first, np.maximum(end, first))
+        return self._sum(first_row, end_row, first, end)
 
     def _sum(self, top: Any, bottom: Any, left: Any, right: Any) -> NDArray[Any]:
-        t = self._table
-        sums: NDArray[Any] = t[bottom, right] - t[top, right] - t[bottom, left] + t[top, left]
+        table = self._table
+        # a window may lie beside the raster
+        top, bottom = (np.clip(row, 0, table.shape[0] - 1) for row in (top, bottom))
+        left, right = (np.clip(column, 0, table.shape[1] - 1) for column in (left, right))
+        bottom, right = np.maximum(top, bottom), np.maximum(left, right)
+        sums: NDArray[Any] = (
+            table[bottom, right] - table[top, right] - table[bottom, left] + table[top, left]
+        )
         return sums
 
 

@@ -53,8 +53,7 @@ class Place:
         self.crs = dataset.crs
         self.exact = hasattr(dataset, 'grids')
         self.grids = footprint_grids(dataset)
-        # comparing reference systems is slow, patches are many
-        self._foreign = [bool(grid.crs and self.crs != grid.crs) for grid in self.grids]
+        self._foreign = [differ(self.crs, grid.crs) for grid in self.grids]
         self.index = dataset.index if toi is None else _within(dataset, toi)
         row_by_row = self.exact and len(dataset.index) == len(self.grids)
         self.time = None if toi is None or row_by_row else slice(toi.left, toi.right)
@@ -186,6 +185,15 @@ def cell_shape(grid: Grid, cell: int) -> tuple[int, int]:
     return -(-grid.height // cell), -(-grid.width // cell)
 
 
+@functools.lru_cache(maxsize=1024)
+def differ(crs: Any | None, other: Any | None) -> bool:
+    """Tell whether two reference systems, of any library, are known and not the same.
+
+    Comparing them is slow, and rasters are many.
+    """
+    return crs is not None and other is not None and crs != other
+
+
 @functools.lru_cache(maxsize=64)
 def transformer(source: Any, target: Any) -> pyproj.Transformer:
     """Give the projection between two reference systems of any library."""
@@ -198,7 +206,7 @@ def corners(grid: Grid, crs: Any | None) -> tuple[Any, Any]:
     """Give x and y of the corners of all pixels in a reference system, (h + 1, w + 1) each."""
     points: Any = tuple(np.meshgrid(np.arange(grid.width + 1), np.arange(grid.height + 1)))
     points = grid.transform @ points
-    if crs and grid.crs and crs != grid.crs:
+    if differ(crs, grid.crs):
         points = transformer(grid.crs, crs).transform(*points)
     return points
 
@@ -215,7 +223,7 @@ def to_pixels(geometry: Any, crs: Any | None, grid: Grid) -> Any:
         grid: The raster.
     """
     geographic = bool(grid.crs and grid.crs.is_geographic)
-    if crs is not None and grid.crs is not None and crs != grid.crs:
+    if differ(crs, grid.crs):
         project = transformer(crs, grid.crs)
         left, bottom, right, top = geometry.bounds
         longest = max(right - left, top - bottom) / _PIECES
@@ -244,7 +252,7 @@ def features_to_pixels(shapes: NDArray[Any], crs: Any | None, grid: Grid) -> NDA
         grid: The raster.
     """
     xy, feature = shapely.get_coordinates(shapes, return_index=True)
-    if crs is not None and grid.crs is not None and crs != grid.crs:
+    if differ(crs, grid.crs):
         xy = np.column_stack(transformer(crs, grid.crs).transform(*xy.T))
     if grid.crs and grid.crs.is_geographic:
         _, first = np.unique(feature, return_index=True)

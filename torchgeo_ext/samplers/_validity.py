@@ -77,6 +77,8 @@ class Validity:
         first_row, first = max(0, top), max(0, left)
         height = min(grid.height, top + size[0]) - first_row
         width = min(grid.width, left + size[1]) - first
+        if height <= 0 or width <= 0:
+            return 0
         window = Window(int(first), int(first_row), int(width), int(height))
         return int(self._read(scene, window).sum())
 

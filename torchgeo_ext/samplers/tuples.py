@@ -19,8 +19,8 @@ from torchgeo_ext.samplers._sampler import Size
 from torchgeo_ext.samplers.dates import Dates
 from torchgeo_ext.samplers.seeded_random import Places, SeededRandomSampler
 
-#: Draws until a partner satisfies all conditions.
-_TRIES = 50
+#: Draws until a partner satisfies all conditions, and distant places drawn at once.
+_TRIES, _AT_ONCE = 50, 8
 
 
 class TupleSampler(SeededRandomSampler):
@@ -105,7 +105,7 @@ class PairSampler(TupleSampler):
         beside = self._beside(anchor, random)
         if self.dates is None:
             return self._cut(anchor), self._cut(beside)
-        first, second = self._choose_dates(anchor, random)
+        first, second = self._choose_dates(anchor, beside, random)
         return self._at(anchor, first), self._at(beside, second)
 
     def _beside(self, anchor: NDArray[np.int64], random: np.random.Generator) -> Places:
@@ -126,33 +126,43 @@ class PairSampler(TupleSampler):
         good = np.flatnonzero(self._accepts(0, places, inside=True) & moved)
         return places[good[0]] if len(good) else anchor
 
-    def _times(self, place: NDArray[np.int64]) -> tuple[shapely.Point, NDArray[np.int64]]:
-        """Give the middle of a place and the rows of the index that cover it, in order of time."""
-        middle = shapely.Point(
-            self.place.centres(
-                place[:1], place[1:2] + self.size[0] / 2, place[2:3] + self.size[1] / 2
-            )[0]
-        )
+    def _choose_dates(
+        self, anchor: NDArray[np.int64], beside: NDArray[np.int64], random: np.random.Generator
+    ) -> tuple[int, int]:
+        """Choose two rows of the index that hold both places."""
+        assert self.dates is not None
+        middle, rows = self._rows(anchor)
+        if self._row_by_row and (self._bounded or self._validity is not None):
+            good = [self._satisfied(anchor, row) and self._satisfied(beside, row) for row in rows]
+            rows = rows[good]
+        if not len(rows):
+            # an outline may miss a place on its edge once it is projected
+            own = int(np.atleast_1d(self._tree.nearest(middle))[0])
+            return own, own
+        first, second = self.dates(list(self.place.index.index[rows]), middle, random)
+        return int(rows[first]), int(rows[second])
+
+    def _rows(self, place: NDArray[np.int64]) -> tuple[shapely.Point, NDArray[np.int64]]:
+        """Give the middle of a place and the rows of the index there, in order of time."""
+        scene, *start, _ = place.tolist()
+        edges = [
+            (max(0, first), min(first + length, end))
+            for first, length, end in zip(
+                start, self.size, self.place.grids[scene].shape, strict=True
+            )
+        ]
+        row, column = (np.array([np.mean(edge)]) for edge in edges)
+        middle = shapely.Point(self.place.centres(place[:1], row, column)[0])
         rows = self._tree.query(middle, predicate='intersects')
         times = self.place.index.index[rows]
         order = np.lexsort([times.right, times.left])
-        rows = rows[order]
-        repeated = np.concatenate([[False], np.asarray(times[order][1:] == times[order][:-1])])
-        return middle, rows[~repeated]
+        return middle, rows[order][~times[order].duplicated()]
 
-    def _choose_dates(
-        self, anchor: NDArray[np.int64], random: np.random.Generator
-    ) -> tuple[int, int]:
-        """Choose two rows of the index that cover the anchor."""
-        assert self.dates is not None
-        middle, rows = self._times(anchor)
-        if not len(rows):
-            # a patch larger than its raster may have its middle beside it
-            own = int(np.atleast_1d(self._tree.nearest(middle))[0])
-            return own, own
-        times = list(self.place.index.index[rows])
-        first, second = self.dates(times, middle, random)
-        return int(rows[first]), int(rows[second])
+    def _satisfied(self, place: NDArray[np.int64], row: int) -> bool:
+        """Tell whether a place satisfies all conditions on the raster of a row of the index."""
+        cut = self._at(place, row)
+        there = np.array([[cut.scene, cut.window.row_off, cut.window.col_off, cut.tile_id]])
+        return bool(self._accepts(0, there, inside=self._bounded)[0])
 
     def _at(self, place: NDArray[np.int64], row: int) -> Cut:
         """Cut a place out of the rasters of one row of the index."""
@@ -220,11 +230,11 @@ class TripletSampler(PairSampler):
         distant = self._distant(anchor, random)
         if self.dates is None:
             return *pair, self._cut(distant)
-        return *pair, self._at(distant, self._choose_dates(distant, random)[0])
+        return *pair, self._at(distant, self._choose_dates(distant, distant, random)[0])
 
     def _distant(self, anchor: NDArray[np.int64], random: np.random.Generator) -> Places:
         for _ in range(_TRIES):
-            places = self._draw_from(0, _TRIES, random)
+            places = self._draw_from(0, _AT_ONCE, random)
             both = np.concatenate([anchor[None], places])
             middles = self.place.centres(
                 both[:, 0], both[:, 1] + self.size[0] / 2, both[:, 2] + self.size[1] / 2

@@ -99,6 +99,13 @@ class TestBands:
         sample = (dataset := TiledRaster(path))[dataset.bounds]
         np.testing.assert_allclose(sample['wavelengths'], [0.49, np.nan, 0.665], rtol=1e-6)
         assert sample['wavelengths'].dtype == torch.float32
+        for bands in ([0.665], ['red'], ['band 3']):
+            assert (
+                TiledRaster(path, bands=bands)[dataset.bounds]['image'][0, 0, 0]
+                == sample['image'][2, 0, 0]
+            )
+        with pytest.raises(BadParameter, match='nir'):
+            TiledRaster(path, bands=['nir'])
 
     def test_nodata_band_by_band(self, tmp_path):
         image = image_of(class_map()).astype('float32')

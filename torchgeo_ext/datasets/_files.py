@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from torchgeo_ext.datasets._dates import parse_time, period
@@ -169,8 +168,9 @@ def _band(said: Mapping[str, Any]) -> dict[str, Any]:
         'nodata': ('nodata',),
     }.items():
         value = next((said[word] for word in words if said.get(word) is not None), None)
-        if value is not None:
-            band[key] = np.nan if value == 'nan' else float(value)
+        # pixels that are NaN are never valid
+        if value is not None and value != 'nan':
+            band[key] = float(value)
     return band
 
 

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 class ImageOptions:
     """How images are found and read; see the datasets."""
 
-    bands: Sequence[int | str] | None = None
+    bands: Sequence[int | float | str] | None = None
     assets: Sequence[str] | None = None
     nodata: float | None = None
     resampling: str = 'bilinear'
@@ -195,7 +195,7 @@ def _image(
         ]
         for key in ('scale', 'offset')
     )
-    chosen = _choose(options.bands, names, f'{argument}: {files.paths[0]}')
+    chosen = _choose(options.bands, names, wavelengths, f'{argument}: {files.paths[0]}')
     return Image(
         grid=min((header.grid for header in headers), key=lambda grid: grid.resolution),
         sources=_sources([bands[i] for i in chosen], [given[i] for i in chosen], options, argument),
@@ -239,14 +239,19 @@ def _sources(
     )
 
 
-def _choose(bands: Sequence[int | str] | None, names: Sequence[str], what: str) -> list[int]:
-    """Give the positions, from 0, of the bands wanted by number or by name."""
+def _choose(
+    bands: Sequence[int | float | str] | None,
+    names: Sequence[str],
+    wavelengths: Sequence[float],
+    what: str,
+) -> list[int]:
+    """Give the positions, from 0, of the bands wanted by number, name, role or wavelength."""
     if bands is None:
         return list(range(len(names)))
     chosen: list[int] = []
     for band in bands:
-        if isinstance(band, str):
-            chosen.extend(find_bands([band], list(names)))
+        if not isinstance(band, int):
+            chosen.append(_find_band(band, names, wavelengths))
         elif 1 <= band <= len(names):
             chosen.append(band - 1)
         else:
@@ -254,6 +259,16 @@ def _choose(bands: Sequence[int | str] | None, names: Sequence[str], what: str) 
                 f'{what} has bands 1 to {len(names)}, but not {band}.', 'Choose bands that exist.'
             )
     return chosen
+
+
+def _find_band(wanted: float | str, names: Sequence[str], wavelengths: Sequence[float]) -> int:
+    try:
+        return find_bands([wanted], list(names))[0]
+    except BadParameter:
+        if np.isnan(wavelengths).all():
+            raise
+    known = [name if np.isnan(w) else w for name, w in zip(names, wavelengths, strict=True)]
+    return find_bands([wanted], known)[0]
 
 
 def check_bands(images: Sequence[Image], *, chosen: bool) -> None:

@@ -46,8 +46,7 @@ class GeoPair(SceneDataset):
         cloud_values: Values of these that mean cloud; all but 0 if neither these nor bits are
             given. Sentinel-2's SCL: 3, 8, 9, 10.
         cloud_bits: Bits of these, from 0, that mean cloud. Landsat's QA_PIXEL: 1, 2, 3, 4.
-        bands: Numbers (from 1) or names of the bands to use, the same at all dates; all but alpha
-            if not given.
+        bands: Which bands to use at all dates, see :class:`TiledRaster`.
         nodata: Value that means "no measurement", in place of what files say.
         class_field: Field with the kind of change, text or whole numbers.
         ignore_value: Label value that means "not labelled", besides the nodata value.
@@ -74,7 +73,7 @@ class GeoPair(SceneDataset):
         clouds: Sequence[Places] = (),
         cloud_values: Sequence[int] = (),
         cloud_bits: Sequence[int] = (),
-        bands: Sequence[int | str] | None = None,
+        bands: Sequence[int | float | str] | None = None,
         nodata: float | None = None,
         class_field: str | None = None,
         ignore_value: int | None = None,

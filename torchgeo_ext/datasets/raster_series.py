@@ -49,8 +49,7 @@ class RasterSeries(SceneDataset):
         days: Days (ISO 8601) to have as dates also if no place has an image of them.
         overpass: Minutes; images of a place that begin at most so much after the first of them
             are one date, and where they overlap the first counts.
-        bands: Numbers (from 1) or names of the bands to use, the same at all dates; all but alpha
-            if not given.
+        bands: Which bands to use at all dates, see :class:`TiledRaster`.
         assets: Keys or roles of the assets of STAC items, whose bands follow each other.
         nodata: Value that means "no measurement", in place of what files say.
         class_field: See :class:`TiledRaster`.
@@ -81,7 +80,7 @@ class RasterSeries(SceneDataset):
         cloud_bits: Sequence[int] = (),
         days: Sequence[str] = (),
         overpass: float = 10.0,
-        bands: Sequence[int | str] | None = None,
+        bands: Sequence[int | float | str] | None = None,
         assets: Sequence[str] | None = None,
         nodata: float | None = None,
         class_field: str | None = None,

@@ -33,8 +33,8 @@ class TiledRaster(SceneDataset):
         labels: Rasters of class numbers on any grid (brought over by nearest neighbour; files,
             folder or pattern), polygons (``path|layername=name`` picks a layer; what none covers
             has no label), or :class:`VectorLabels`.
-        bands: Numbers (from 1) or names (also roles such as ``red``) of the bands to use; all but
-            alpha if not given.
+        bands: Numbers (from 1), names, roles such as ``red`` or wavelengths (in micrometres) of the
+            bands to use; all but alpha if not given.
         assets: Keys or roles of the assets of STAC items, whose bands follow each other.
         nodata: Value that means "no measurement", in place of what files say, band by band.
         class_field: Field with the class of a polygon, text or whole numbers.
@@ -62,7 +62,7 @@ class TiledRaster(SceneDataset):
         images: Paths,
         labels: Paths | VectorLabels | None = None,
         *,
-        bands: Sequence[int | str] | None = None,
+        bands: Sequence[int | float | str] | None = None,
         assets: Sequence[str] | None = None,
         nodata: float | None = None,
         class_field: str | None = None,

@@ -9,7 +9,7 @@ Axes: t date (2), c channel, h height, w width.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -158,7 +158,7 @@ class ChangePairs(NonGeoDataset):
         _check_sizes(sample, pair)
         return sample if self.transforms is None else self.transforms(sample)
 
-    def _targets(self, number: int, window: Window | None) -> Sample:
+    def _targets(self, number: int, window: Window | None) -> dict[str, Any]:
         """Give what is to be learned of a pair besides its images."""
         return self._load_labels(self.pairs[number], window)
 

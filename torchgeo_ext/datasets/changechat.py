@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import torch
 from rasterio.windows import Window
-from torchgeo.datasets.utils import Sample, download_url
+from torchgeo.datasets.utils import download_url
 
 from torchgeo_ext.datasets._change_pairs import ChangePairs, Pair, PairsNotFoundError
 from torchgeo_ext.errors import BadInput, BadParameter
@@ -62,10 +62,10 @@ class ChangeChat105k(ChangePairs):
         **kwargs: Any,
     ) -> None:
         tasks = _FILES.get(split, {})
-        task = task or next(iter(tasks), None)
-        if tasks and task not in tasks:
+        chosen: str = next(iter(tasks), '') if task is None else task
+        if tasks and chosen not in tasks:
             raise BadParameter(f'task: {task!r} is not one of {", ".join(tasks)} of split {split}.')
-        self.file = f'changechat_105k_{tasks.get(str(task))}.json'
+        self.file = f'changechat_105k_{tasks.get(chosen)}.json'
         super().__init__(root, split, **kwargs)
 
     def _verify(self) -> None:
@@ -80,7 +80,7 @@ class ChangeChat105k(ChangePairs):
         self.records = json.loads((root / self.file).read_text('utf-8'))
         return [Pair(_images_of(record, root / 'images'), ()) for record in self.records]
 
-    def _targets(self, number: int, window: Window | None) -> Sample:
+    def _targets(self, number: int, window: Window | None) -> dict[str, Any]:
         record = self.records[number]
         said = record.get('conversations', ())
         texts = {

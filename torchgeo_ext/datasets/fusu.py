@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from rasterio.windows import Window
 from torch import Tensor
-from torchgeo.datasets.utils import Sample
 
 from torchgeo_ext.datasets._change_pairs import SemanticPairs
 from torchgeo_ext.datasets._pair_files import read_pixels
@@ -63,7 +62,7 @@ class FUSU(SemanticPairs):
         self.series = series
         super().__init__(*args, **kwargs)
 
-    def _targets(self, number: int, window: Window | None) -> Sample:
+    def _targets(self, number: int, window: Window | None) -> dict[str, Any]:
         sample = super()._targets(number, window)
         if self.series:
             sample['series'] = self._load_series(self.pairs[number].images[0])

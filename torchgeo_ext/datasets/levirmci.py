@@ -53,7 +53,7 @@ class LEVIRMCI(ChangePairs):
         records = json.loads(_captions_of(self.pairs[0].images[0].parent).read_text('utf-8'))
         return {record['filename']: record for record in records['images']}
 
-    def _targets(self, number: int, window: Window | None) -> Sample:
+    def _targets(self, number: int, window: Window | None) -> dict[str, Any]:
         pair = self.pairs[number]
         record = self._texts.get(pair.images[0].name)
         if record is None:

@@ -15,13 +15,13 @@ from tests.samplers.makers import grid_of
 from torchgeo_ext.errors import BadInput, BadParameter
 from torchgeo_ext.inference.grid import Grid
 from torchgeo_ext.samplers import BlockedSplit, BlockLattice, BlockRoles
+from torchgeo_ext.samplers._blocks import block_of
 from torchgeo_ext.samplers.blocked_split import (
     MARGIN,
     TRAINING,
     UNUSED,
     VALIDATION,
     block_key,
-    block_of,
     choose_folds,
     coarser_key,
 )
@@ -246,6 +246,8 @@ class TestBlockedSplit:
             BlockedSplit(block_size=600).resolve([GRID])
         with pytest.raises(BadInput, match='1 block of'):
             BlockedSplit().resolve([GRID], lambda lattice: {0: np.array([3])})
+        with pytest.raises(BadParameter, match='less than a pixel'):
+            BlockedSplit(block_size=9).resolve([GRID])
         with pytest.raises(BadInput, match='no pixel'):
             BlockedSplit().resolve([GRID], lambda lattice: {})
 

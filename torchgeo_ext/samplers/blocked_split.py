@@ -9,27 +9,25 @@ See Roberts et al. (2017), Cross-validation strategies for data with temporal, s
 hierarchical, or phylogenetic structure, https://doi.org/10.1111/ecog.02881.
 """
 
-import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
 
 import geopandas
 import numpy as np
 import pyproj
 from affine import Affine
 from numpy.typing import NDArray
-from pyogrio.errors import DataSourceError
 from rasterio.crs import CRS
-from rasterio.windows import Window
-from scipy.spatial import cKDTree
 
 from torchgeo_ext.errors import BadInput, BadParameter
 from torchgeo_ext.inference.grid import Grid
+from torchgeo_ext.samplers._blocks import BlockLattice, BlockRoles, block_key, coarser_key
+from torchgeo_ext.samplers._folds import choose_folds
 from torchgeo_ext.samplers._metric import metric_crs, stretch
 from torchgeo_ext.samplers._place import transformer
 from torchgeo_ext.samplers._regions import RegionRoles
 from torchgeo_ext.samplers._roles import MARGIN, TRAINING, UNUSED, VALIDATION, Roles
+from torchgeo_ext.samplers.cell_weights import read_features
 
 __all__ = (
     'MARGIN',
@@ -44,8 +42,6 @@ __all__ = (
     'coarser_key',
 )
 
-_STRIDE = 2**32  # a block's row and column in one integer
-
 #: Blocks that are chosen automatically are as large as leaves this many with labels, or this many
 #: per fold, within these limits in pixels of the first raster.
 _WANTED, _WANTED_PER_FOLD, _SMALLEST, _LARGEST = 24, 4, 16, 512
@@ -55,171 +51,8 @@ _MOST = 20_000
 _MARGIN = 1 / 8
 #: Height and width of what is looked at at once.
 _CHUNK = 1024
-#: Times each block may change its fold; it ends by itself much earlier.
-_SWEEPS = 100
 
 Histograms = Mapping[int, NDArray[np.int64]]
-
-
-@dataclass(frozen=True)
-class BlockLattice:
-    """Square blocks laid over the plane of one reference system.
-
-    Args:
-        crs: Reference system, None if the rasters have none.
-        transform: From block coordinates (column, row) to map coordinates.
-    """
-
-    crs: CRS | None
-    transform: Affine
-
-    @classmethod
-    def over(cls, grid: Grid, size: int) -> 'BlockLattice':
-        """Lay blocks of ``size`` x ``size`` pixels of a grid over the plane, from its corner on."""
-        return cls(grid.crs, grid.transform @ Affine.scale(size))
-
-    def coarser(self) -> 'BlockLattice':
-        """Give blocks twice as wide; :func:`coarser_key` leads to them."""
-        return BlockLattice(self.crs, self.transform @ Affine.scale(2))
-
-    def coordinates(
-        self, grid: Grid, window: Window
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Give block coordinates (column, row) of the pixel centres of a window of any grid."""
-        columns = np.arange(window.width)[None, :] + window.col_off + 0.5
-        rows = np.arange(window.height)[:, None] + window.row_off + 0.5
-        if self.crs is None or grid.crs is None or self.crs == grid.crs:
-            return _apply(~self.transform @ grid.transform, columns, rows)
-        x, y = np.broadcast_arrays(*_apply(grid.transform, columns, rows))
-        x, y = transformer(grid.crs, self.crs).transform(x, y)
-        return _apply(~self.transform, x, y)
-
-    def keys(self, grid: Grid, window: Window) -> NDArray[np.int64]:
-        """Give the block each pixel of a window lies in, as one integer."""
-        return block_key(*self.coordinates(grid, window))
-
-
-def block_key(column: Any, row: Any) -> NDArray[np.int64]:
-    """Number the blocks that block coordinates lie in."""
-    keys: NDArray[np.int64] = np.floor(row).astype(np.int64) * _STRIDE + np.floor(column).astype(
-        np.int64
-    )
-    return keys
-
-
-def block_of(key: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Give column and row of blocks."""
-    # columns are 32-bit numbers that may be negative
-    row, column = np.divmod(key + _STRIDE // 2, _STRIDE)
-    return column - _STRIDE // 2, row
-
-
-def coarser_key(key: int) -> int:
-    """Give the key of the block, twice as wide, that a block is part of."""
-    row, column = divmod(key + _STRIDE // 2, _STRIDE)
-    return (row // 2) * _STRIDE + (column - _STRIDE // 2) // 2
-
-
-def _apply(transform: Affine, x: Any, y: Any) -> tuple[Any, Any]:
-    a, b, c, d, e, f = transform[:6]
-    return a * x + b * y + c, d * x + e * y + f
-
-
-@dataclass(frozen=True, eq=False)
-class BlockRoles(Roles):
-    """Blocks to learn from and blocks to be judged by.
-
-    Args:
-        lattice: Where the blocks are.
-        training: Keys of the training blocks, sorted.
-        validation: Keys of the validation blocks, sorted.
-        margin: Width of the strip around validation blocks that is not learned from, in blocks.
-        side: Metres on the ground that a block is wide at least.
-    """
-
-    lattice: BlockLattice
-    training: NDArray[np.int64]
-    validation: NDArray[np.int64]
-    margin: float = 0.0
-    side: float = 1.0
-
-    @property
-    def buffer(self) -> float:  # type: ignore[override]  # follows from the margin
-        """Metres around validation blocks that are not learned from."""
-        return self.margin * self.side
-
-    @property
-    def crs(self) -> CRS | None:
-        """Reference system of the blocks."""
-        return self.lattice.crs
-
-    def roles(self, grid: Grid, window: Window) -> NDArray[np.uint8]:
-        """Say of each pixel of a window what it is used for, by its centre.
-
-        Returns:
-            (h, w): ``UNUSED``, ``TRAINING``, ``VALIDATION`` or ``MARGIN``.
-        """
-        column, row = self.lattice.coordinates(grid, window)
-        # blocks are few: look each up once, not every pixel
-        first, first_row = (np.floor(place.min() - self.margin) for place in (column, row))
-        columns = np.arange(first, column.max() + self.margin + 1)
-        rows = np.arange(first_row, row.max() + self.margin + 1)
-        keys = block_key(columns[None, :], rows[:, None])
-        held_out, learned = np.isin(keys, self.validation), np.isin(keys, self.training)
-        right, down = (
-            [np.floor(place + step - start).astype(np.intp) for step in self._steps]
-            for place, start in ((column, first), (row, first_row))
-        )
-        middle = len(self._steps) // 2
-        here = down[middle], right[middle]
-        near = np.logical_or.reduce([held_out[y, x] for y in down for x in right])
-        roles = np.where(learned[here], np.where(near, MARGIN, TRAINING), UNUSED)
-        return np.where(held_out[here], VALIDATION, roles).astype(np.uint8)
-
-    @functools.cached_property
-    def _steps(self) -> NDArray[np.float64]:
-        # no block fits between points that are at most a block apart; the middle one is 0
-        return np.linspace(-self.margin, self.margin, 2 * int(np.ceil(self.margin)) + 1)
-
-    def distances(self, grid: Grid, window: Window) -> NDArray[np.float64]:
-        """Measure how far each pixel centre is from the nearest validation block.
-
-        The larger of the distances across and down, which is less than the true one; negative
-        inside.
-        """
-        points = np.stack(np.broadcast_arrays(*self.lattice.coordinates(grid, window)), axis=-1)
-        if not len(self.validation):
-            return np.full(points.shape[:-1], np.inf)
-        to_centre, _ = self._tree.query(points, p=np.inf)
-        distances: NDArray[np.float64] = (to_centre - 0.5) * self.side
-        return distances
-
-    @functools.cached_property
-    def _tree(self) -> Any:
-        return cKDTree(np.column_stack(block_of(self.validation)) + 0.5)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Give what JSON can hold."""
-        return {
-            'crs': self.lattice.crs.to_wkt() if self.lattice.crs else None,
-            'transform': list(self.lattice.transform[:6]),
-            'training': self.training.tolist(),
-            'validation': self.validation.tolist(),
-            'margin': self.margin,
-            'side': self.side,
-        }
-
-    @classmethod
-    def from_dict(cls, stored: Mapping[str, Any]) -> Self:
-        """Take what :meth:`to_dict` gave."""
-        crs = CRS.from_wkt(stored['crs']) if stored['crs'] else None
-        return cls(
-            BlockLattice(crs, Affine(*stored['transform'])),
-            np.array(stored['training'], np.int64),
-            np.array(stored['validation'], np.int64),
-            stored['margin'],
-            stored['side'],
-        )
 
 
 @dataclass(frozen=True)
@@ -312,6 +145,11 @@ class BlockedSplit:
     ) -> tuple[BlockLattice, Histograms]:
         """Lay out blocks, as large as they were wished or as is good, and count their labels."""
         pixel, corner = _pixel(grids[0], plane)
+        if self.block_size is not None and self.block_size < pixel:
+            raise BadParameter(
+                f'block_size: {self.block_size} m is less than a pixel of {pixel:g} m.',
+                'Give it in metres.',
+            )
         size = _SMALLEST
         area = sum(grid.height * grid.width for grid in grids)
         while area / size**2 > _MOST:
@@ -365,18 +203,13 @@ class BlockedSplit:
 
 
 def _read_regions(path: str, field: str) -> geopandas.GeoDataFrame:
-    try:
-        frame = geopandas.read_file(path)
-    except DataSourceError as error:
-        raise BadInput(
-            f'regions: {path} cannot be read ({error}).', 'Choose a file of polygons.'
-        ) from error
+    frame = read_features(path, 'regions')
     if field not in frame.columns:
         raise BadParameter(
             f'region_field: {path} has no field {field!r}, but '
             f'{", ".join(map(str, frame.columns))}.'
         )
-    frame = frame[frame[field].notna() & ~frame.geometry.is_empty]
+    frame = frame[frame[field].notna()]
     return frame.assign(**{field: frame[field].astype(str)})
 
 
@@ -410,53 +243,3 @@ def _coarsen(histograms: Histograms) -> dict[int, NDArray[np.int64]]:
         parent = coarser_key(key)
         joined[parent] = joined.get(parent, 0) + histogram
     return joined
-
-
-def choose_folds(histograms: NDArray[Any], folds: int, seed: int) -> NDArray[np.int64]:
-    """Deal blocks out to folds so that each has about the same share of every class.
-
-    Starts from a random deal of equally many blocks and moves single blocks as long as that makes
-    shares more equal. The folds whose hold-out leaves most classes to learn from come first.
-
-    Args:
-        histograms: (n, k) pixels per block and class.
-        folds: Number of folds, at most n.
-        seed: For the random start.
-
-    Returns:
-        (n,) fold of each block, 0 to folds - 1; none is empty.
-
-    Raises:
-        ValueError: If there are fewer blocks than folds.
-    """
-    number = len(histograms)
-    if number < folds:
-        raise ValueError(f'{number} blocks are too few for {folds} folds')
-    random = np.random.default_rng(seed)
-    counts = histograms[:, histograms.sum(0) > 0]
-    shares = counts / counts.sum(0)
-    # all classes together count as one more class: folds of the same size
-    shares = np.column_stack([shares, counts.sum(1) / counts.sum()])
-    fold = random.permutation(np.arange(number) % folds)
-    totals = np.stack([shares[fold == f].sum(0) for f in range(folds)])
-    sizes = np.bincount(fold, minlength=folds)
-    for _ in range(_SWEEPS):
-        moved = False
-        for block in random.permutation(number):
-            here, share = fold[block], shares[block]
-            # change in the sum of squared totals if the block goes elsewhere
-            gain = 2 * ((totals - totals[here] + share) @ share)
-            gain[here] = 0
-            best = int(gain.argmin())
-            if gain[best] < -1e-12 and sizes[here] > 1:
-                totals[here] -= share
-                totals[best] += share
-                sizes[here] -= 1
-                sizes[best] += 1
-                fold[block] = best
-                moved = True
-        if not moved:
-            break
-    lost = (totals > 1 - 1e-9).sum(1)
-    order = np.argsort(lost, kind='stable')
-    return np.argsort(order)[fold]

@@ -76,6 +76,9 @@ class Reference:
         """Build a model with these weights."""
         with _NoRandomStart():
             model = builder(**arguments)
+        for module in model.modules():  # give back the memory before the weights are made
+            for name, parameter in module.named_parameters(recurse=False):
+                setattr(module, name, torch.nn.Parameter(parameter.to('meta')))
         model.load_state_dict(self.state(), assign=True)
         return model.eval()
 

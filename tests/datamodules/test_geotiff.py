@@ -1,3 +1,4 @@
+import kornia.augmentation as kornia
 import numpy as np
 import pytest
 import torch
@@ -9,6 +10,8 @@ from torchgeo_ext.datamodules import GeoTIFFDataModule
 from torchgeo_ext.datamodules._parts import TEST, TRAINING, VALIDATION
 from torchgeo_ext.datamodules.geotiff import class_weights
 from torchgeo_ext.errors import BadInput, BadParameter, Canceled
+from torchgeo_ext.inference.reader import RasterSource
+from torchgeo_ext.inference.statistics import band_statistics
 from torchgeo_ext.samplers import BlockedSplit
 
 
@@ -271,3 +274,110 @@ def test_class_weights():
     np.testing.assert_allclose(class_weights(counts, 'random'), [1, 1, 0])
     np.testing.assert_allclose(class_weights(counts, 'balanced'), [0.4, 1.6, 0])
     np.testing.assert_allclose(class_weights(counts, 'square_root'), [2 / 3, 4 / 3, 0])
+
+
+def test_predicting_needs_no_labels_but_the_statistics_of_the_training(layers):
+    trained = module_of(*layers)
+    module = GeoTIFFDataModule(images=layers[0], patch_size=32, batch_size=4)
+    module.setup('predict')
+    module.load_state_dict(trained.state_dict())
+    covered = np.zeros((120, 140), bool)
+    for patch in module.predict_sampler:
+        covered[patch.core.toslices()] = True
+    assert covered.all()
+    batch = next(iter(module.predict_dataloader()))
+    assert 'mask' not in batch
+    assert torch.equal(module.aug(batch)['image'], trained.aug(batch)['image'])
+
+
+def test_statistics_of_a_file(layers, tmp_path):
+    file = tmp_path / 'statistics.json'
+    band_statistics([RasterSource(layers[0])]).save(file)
+    module = module_of(*layers, statistics=str(file))
+    values = image_of(class_map(120, 140)).astype('float64')
+    np.testing.assert_allclose(module.survey.values.mean, values.mean((1, 2)))
+    np.testing.assert_allclose(module.survey.values.std, values.std((1, 2)))
+    other = GeoTIFFDataModule(
+        images=layers[0], labels=layers[1], bands=[2], statistics=str(file), patch_size=16
+    )
+    other.setup('fit')
+    np.testing.assert_allclose(other.survey.values.mean, values.mean((1, 2))[1:])
+
+
+def test_statistics_of_other_bands(layers, tmp_path):
+    file = tmp_path / 'statistics.json'
+    other = write_raster(tmp_path / 'other.tif', image_of(class_map(), bands=3))
+    band_statistics([RasterSource(str(other))]).save(file)
+    with pytest.raises(BadInput, match='band 1, band 2, band 3, but the images have B02, B03'):
+        module_of(*layers, statistics=str(file))
+
+
+def test_sensors_name_the_bands(tmp_path):
+    image = write_raster(tmp_path / 'i.tif', image_of(class_map(64, 64), bands=4))
+    module = GeoTIFFDataModule(images=str(image), sensor='naip')
+    assert [band.name for band in module.described] == ['red', 'green', 'blue', 'nir']
+
+
+def test_pairs_with_labels_of_their_own(tmp_path):
+    scenes = []
+    for number in range(2):
+        classes = class_map(96, 96, classes=2, seed=number)
+        before = write_raster(tmp_path / f'b{number}.tif', image_of(np.ones_like(classes)))
+        after = write_raster(tmp_path / f'a{number}.tif', image_of(classes))
+        labels = write_raster(tmp_path / f'l{number}.tif', classes - 1)
+        scenes.append((str(before), str(after), str(labels)))
+    before, after, labels = (list(paths) for paths in zip(*scenes, strict=True))
+    module = GeoTIFFDataModule(before=before, after=after, labels=labels, patch_size=32)
+    module.setup('fit')
+    for number in range(2):
+        mask = module.labelled.pixels(number, module.labelled.grids[number].window).mask
+        np.testing.assert_array_equal(mask, class_map(96, 96, classes=2, seed=number) - 1)
+    with pytest.raises(BadParameter, match='labels has 2 layers'):
+        _ = GeoTIFFDataModule(before=before[:1], after=after[:1], labels=labels).labelled
+
+
+@pytest.mark.parametrize(
+    'given', [{}, {'images': 'a', 'before': 'b', 'after': 'c'}, {'after': 'c'}]
+)
+def test_images_or_both_dates(given):
+    with pytest.raises(BadParameter, match='needs images, or before and after'):
+        GeoTIFFDataModule(labels='l.tif', **given)
+
+
+def test_transforms_see_physical_values_and_come_first(layers):
+    class Remember(torch.nn.Module):
+        def forward(self, batch):
+            self.image = batch['image'].clone()
+            return batch | {'image': batch['image'] + 1000}
+
+    remember = Remember()
+    module = module_of(
+        *layers, transforms=[remember, kornia.RandomHorizontalFlip(p=1.0)], turn=False
+    )
+    batch = next(iter(module.train_dataloader()))
+    out = augmented(module, batch)
+    assert torch.equal(remember.image, batch['image'])
+    expected = module.aug({'image': batch['image'].flip(-1) + 1000})['image']
+    torch.testing.assert_close(out['image'], expected)
+    assert torch.equal(out['mask'], batch['mask'].flip(-1))
+
+
+def test_figures_show_images_split_and_coverage(layers):
+    module = module_of(*layers, test_fold=1)
+    split = module.plot_split()
+    assert [text.get_text() for text in split.legends[0].get_texts()] == [
+        'training', 'validation', 'used for nothing', 'test',
+    ]  # fmt: skip
+    coverage = module.plot_coverage().axes[0].images[-1].get_array()
+    assert coverage.sum() == len(module.train_sampler) * module.patch_size**2
+    sample = next(iter(module.typical(1)))
+    figure = module.plot(sample, sample['mask'], title='a tile')
+    assert [axes.get_title() for axes in figure.axes] == ['image', 'label', 'prediction']
+    shown = figure.axes[1].images[0].get_array()
+    np.testing.assert_array_equal(shown, figure.axes[2].images[0].get_array())
+
+
+def test_the_state_is_plain(layers, tmp_path):
+    state = module_of(*layers).state_dict()
+    torch.save(state, tmp_path / 'state.pt')
+    assert torch.load(tmp_path / 'state.pt', weights_only=True) == state

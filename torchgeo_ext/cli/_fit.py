@@ -5,6 +5,7 @@ The folder (``trainer.default_root_dir``; by default beside the configuration) g
 TensorBoard's file, and ``figures``.
 """
 
+import gc
 import logging
 import warnings
 from collections.abc import Iterator, Mapping
@@ -52,6 +53,8 @@ def run(words: ArgsType) -> None:
             save_config_kwargs={'overwrite': True},
             args=words,
         )
+    # rasters that are closed when Python has begun to shut down complain
+    gc.collect()
 
 
 class TrainingCLI(LightningCLI):

@@ -171,6 +171,8 @@ class GeoTIFFDataModule(GeoDataModule):
         self.turn = turn
         self.seed = seed
         self.progress: Progress = silent
+        # known once there are statistics
+        self.aug = None  # type: ignore[assignment]
 
     @property
     def is_change(self) -> bool:
@@ -220,6 +222,8 @@ class GeoTIFFDataModule(GeoDataModule):
         if stage == 'predict':
             self.predict_dataset = self.labelled
             self.predict_sampler = self._tiles(self.labelled, None)
+            if self.statistics is not None:
+                self._standardise(BandValues.of_file(self.statistics, self.labelled))
             return
         if self.train_dataset is not None:
             return
@@ -235,7 +239,7 @@ class GeoTIFFDataModule(GeoDataModule):
             values = BandValues.of_file(self.statistics, self.labelled)
             self.survey = dataclasses.replace(self.survey, values=values)
         self._check_counts()
-        self._set_augmentation()
+        self._standardise(self.survey.values)
         self.train_dataset = self._part(TRAINING)
         self.train_sampler = SeededRandomSampler(
             self.train_dataset,
@@ -314,8 +318,7 @@ class GeoTIFFDataModule(GeoDataModule):
                     'no label to learn from' if not learned else 'no label in the hold-out',
                 )
 
-    def _set_augmentation(self) -> None:
-        values = self.survey.values
+    def _standardise(self, values: BandValues) -> None:
         self.mean, self.std = torch.tensor(values.mean), torch.tensor(values.std)
         standardise = Standardise(values.mean.tolist(), values.std.tolist())
         self.aug = standardise
@@ -334,6 +337,11 @@ class GeoTIFFDataModule(GeoDataModule):
     def state_dict(self) -> dict[str, Any]:
         """Give what a checkpoint should know to become a bundle, as plain values."""
         return {DATA_CARD: card_of(self)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Standardise as the training of a checkpoint did, whatever images there are now."""
+        bands, keys = state_dict[DATA_CARD]['bands'], BandValues._fields
+        self._standardise(BandValues(*(np.array([b[key] for b in bands]) for key in keys)))
 
     def plot(self, sample: Sample, prediction: Tensor | None = None, *, title: str = '') -> Figure:
         """Draw a sample: its image or images, its label and, if given, what a model made of it.

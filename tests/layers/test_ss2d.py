@@ -2,7 +2,7 @@
 
 import torch
 
-from torchgeo_ext.layers import SS2D, VSSBlock, selective_recurrence
+from torchgeo_ext.layers import SS2D, TextSS2D, VSSBlock, selective_recurrence
 from torchgeo_ext.layers.ss2d import cross_merge, cross_scan
 
 
@@ -59,3 +59,24 @@ def test_block_learns():
     block = VSSBlock(8, drop_path=0.5)
     block(torch.rand(2, 4, 6, 8)).square().mean().backward()
     assert all(parameter.grad is not None for parameter in block.parameters())
+
+
+def test_text_starts_without_effect():
+    torch.manual_seed(0)
+    plain = SS2D(8)
+    layer = TextSS2D(8, text_features=5)
+    layer.load_state_dict(plain.state_dict(), strict=False)
+    image = torch.rand(2, 4, 6, 8)
+    torch.testing.assert_close(layer(image, torch.rand(2, 5)), plain(image))
+
+
+def test_text_steers_the_scan_of_its_own_image():
+    torch.manual_seed(0)
+    layer = TextSS2D(8, text_features=5)
+    torch.nn.init.normal_(layer.text_proj.weight)
+    image, text = torch.rand(1, 4, 6, 8).expand(2, -1, -1, -1), torch.rand(2, 5)
+    one, other = layer(image, text)
+    assert not torch.allclose(one, other, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(layer(image[:1], text[:1])[0], one)
+    layer(image, text).square().mean().backward()
+    assert all(parameter.grad is not None for parameter in layer.parameters())

@@ -2,6 +2,6 @@
 
 from torchgeo_ext.layers.mamba import Mamba
 from torchgeo_ext.layers.selective_scan import selective_recurrence, selective_scan
-from torchgeo_ext.layers.ss2d import SS2D, VSSBlock
+from torchgeo_ext.layers.ss2d import SS2D, TextSS2D, VSSBlock
 
-__all__ = ('SS2D', 'Mamba', 'VSSBlock', 'selective_recurrence', 'selective_scan')
+__all__ = ('SS2D', 'Mamba', 'TextSS2D', 'VSSBlock', 'selective_recurrence', 'selective_scan')

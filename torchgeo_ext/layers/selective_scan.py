@@ -221,20 +221,20 @@ class _SelectiveScan(torch.autograd.Function):
             decays, states = (operands.room(segments[0].steps) for _ in range(2))
             starts = operands.room(len(segments) + 1)
             starts[:, 0] = 0
-            y = u.new_empty(u.shape[0], u.shape[2], u.shape[1]).transpose(1, 2)
+            channels = operands.rates.shape[2]
+            y = operands.rates.new_empty(u.shape[0], u.shape[2], operands.groups, channels)
             for number, part in enumerate(segments):
                 decay, state = decays[:, : part.steps], states[:, : part.steps]
                 x, dt, _ = operands.inputs(part)
                 b, c = operands.weights(part)
                 _follow(x, dt, operands.rates, b, starts[:, number], part.chunks, decay, state)
                 starts[:, number + 1] = state[:, -1]
-                out = _over_states(c, state)
+                out = _over_states(c, state, out=y[:, part.span])
                 if operands.D is not None:
                     out.addcmul_(x, operands.D)
-                y[:, :, part.span] = out.flatten(2).transpose(1, 2)
         ctx.save_for_backward(u, delta, A, B, C, D, delta_bias, starts)
         ctx.delta_softplus = delta_softplus
-        return y
+        return y.flatten(2).transpose(1, 2).to(u.dtype)
 
     @staticmethod
     @once_differentiable
@@ -351,8 +351,9 @@ def _scan_(
         starts = addend.addcmul_(factor, starts)
 
 
-def _over_states(weights: Tensor, states: Tensor) -> Tensor:
+def _over_states(weights: Tensor, states: Tensor, out: Tensor | None = None) -> Tensor:
     """Sum (b, s, k, n) times (b, s, k, n, d) over n."""
     if states.shape[3] == 1:
-        return weights * states[:, :, :, 0]
-    return (weights[..., None, :] @ states)[..., 0, :]
+        return torch.mul(weights, states[:, :, :, 0], out=out)
+    row = None if out is None else out[..., None, :]
+    return torch.matmul(weights[..., None, :], states, out=row)[..., 0, :]

@@ -4,7 +4,7 @@ Liu, Y., Tian, Y., Zhao, Y., Yu, H., Xie, L., Wang, Y., Ye, Q., Jiao, J., Liu, Y
 visual state space model. NeurIPS. https://arxiv.org/abs/2401.10166
 
 Axes: b batch, h height, w width, l pixels, k directions, c channels, d inner channels, n states,
-r rank.
+r rank and states, f features of a text.
 """
 
 from collections import OrderedDict
@@ -22,17 +22,8 @@ from torchgeo_ext.layers.selective_scan import selective_scan
 _DIRECTIONS = 4
 
 
-class SS2D(nn.Module):
-    """Depthwise convolution and a selective scan along rows and columns, both ways.
-
-    The attributes have the names of the published code; it is its variant ``v3noz``, without gate.
-
-    Args:
-        channels: Channels of the image.
-        states: Numbers in the state of each inner channel.
-        expand: Inner channels per channel.
-        kernel_size: Size of the convolution, odd.
-    """
+class _FourScans(nn.Module):
+    """What SS2D consists of."""
 
     def __init__(
         self, channels: int, states: int = 1, expand: float = 2.0, kernel_size: int = 3
@@ -55,17 +46,27 @@ class SS2D(nn.Module):
         self.out_norm = nn.LayerNorm(inner)
         self.out_proj = _linear(inner, channels, bias=False)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Mix the pixels of an image (b, h, w, c)."""
+    def mix(self, x: Tensor, shift: Tensor | None = None) -> Tensor:
+        """Mix the pixels of an image (b, h, w, c); see :meth:`scan` for the shift."""
         x = rearrange(self.in_proj(x), 'b h w d -> b d h w')
         x = rearrange(F.silu(self.conv2d(x)), 'b d h w -> b h w d')
-        return self.out_proj(self.out_norm(self.scan(x)))
+        return self.out_proj(self.out_norm(self.scan(x, shift)))
 
-    def scan(self, x: Tensor) -> Tensor:
-        """Scan an image (b, h, w, d) in four directions and add what they give."""
+    def scan(self, x: Tensor, shift: Tensor | None = None) -> Tensor:
+        """Scan an image in four directions and add what they give.
+
+        Args:
+            x: Image (b, h, w, d).
+            shift: Added to what lengths of steps, B and C are made of (b, k, r).
+
+        Returns:
+            Image of the same shape.
+        """
         states = self.A_logs.shape[1]
         # the projections see single pixels, so they can come before the pixels are put in order
         projected = torch.einsum('bhwd,krd->bhwkr', x, self.x_proj_weight)
+        if shift is not None:
+            projected = projected + shift[:, None, None]
         raw, b, c = cross_scan(*projected.unbind(3)).split([self.rank, states, states], dim=-1)
         delta = torch.einsum('blkr,kdr->blkd', raw, self.dt_projs_weight)
         y = selective_scan(
@@ -79,6 +80,70 @@ class SS2D(nn.Module):
             delta_softplus=True,
         )
         return cross_merge(rearrange(y, 'b (k d) l -> b l k d', k=_DIRECTIONS), *x.shape[1:3])
+
+
+class SS2D(_FourScans):
+    """Depthwise convolution and a selective scan along rows and columns, both ways.
+
+    The attributes have the names of the published code; it is its variant ``v3noz``, without gate.
+
+    Args:
+        channels: Channels of the image.
+        states: Numbers in the state of each inner channel.
+        expand: Inner channels per channel.
+        kernel_size: Size of the convolution, odd.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Mix the pixels of an image (b, h, w, c)."""
+        return self.mix(x)
+
+
+class TextSS2D(_FourScans):
+    """SS2D whose steps and weights also depend on a text: the scan of TCSSM.
+
+    No code of TCSSM is published. This is built from its description: lengths of the steps, B and C
+    come from the image and from a text about the place and the disaster. The text is seen by all
+    pixels and adds to the projections of the image; it starts without effect, so that weights of
+    :class:`SS2D` can be the beginning.
+
+    Ghazaei, E., Aptoula, E. (2025). Text-conditioned state space model for domain-generalized
+    change detection visual question answering. https://arxiv.org/abs/2508.08974
+
+    Args:
+        channels: Channels of the image.
+        text_features: Features of the text.
+        states: Numbers in the state of each inner channel.
+        expand: Inner channels per channel.
+        kernel_size: Size of the convolution, odd.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        text_features: int,
+        states: int = 1,
+        expand: float = 2.0,
+        kernel_size: int = 3,
+    ) -> None:
+        super().__init__(channels, states, expand, kernel_size)
+        self.text_norm = nn.LayerNorm(text_features)
+        self.text_proj = nn.Linear(text_features, _DIRECTIONS * (self.rank + 2 * states))
+        nn.init.zeros_(self.text_proj.weight)
+        nn.init.zeros_(self.text_proj.bias)
+
+    def forward(self, x: Tensor, text: Tensor) -> Tensor:
+        """Mix the pixels of an image.
+
+        Args:
+            x: Image (b, h, w, c).
+            text: Features of a text for each image (b, f), from any text encoder.
+
+        Returns:
+            Image of the same shape.
+        """
+        shift = self.text_proj(self.text_norm(text)).unflatten(1, (_DIRECTIONS, -1))
+        return self.mix(x, shift)
 
 
 def _linear(inputs: int, outputs: int, bias: bool = True) -> nn.Linear:

@@ -4,6 +4,9 @@ import rasterio
 import torch
 from rasterio.enums import Resampling
 from rasterio.warp import calculate_default_transform, reproject
+from torch.utils.data import DataLoader
+from torchgeo.datasets import stack_samples
+from torchgeo.samplers import GriddedPatchSampler, RandomPatchSampler
 
 from tests.datasets.makers import boxes, class_map, grid_transform, image_of, write_polygons
 from tests.rasters import UTM, write_raster
@@ -138,6 +141,19 @@ def test_mosaics_of_one_place(dates, tmp_path):
     # by name: east comes first, in the files of a folder
     joined = whole(GeoPair(folder, after))
     np.testing.assert_array_equal(joined.image[0, :, :, 40:], image[:, :, 40:] + 1)
+
+
+@pytest.mark.parametrize('sampler', [RandomPatchSampler, GriddedPatchSampler])
+def test_torchgeos_samplers_and_collation(dates, tmp_path, sampler):
+    before, after, changed = dates
+    labels = write_raster(tmp_path / 'l.tif', changed.astype('uint8'))
+    dataset = GeoPair(before, after, labels)
+    loader = DataLoader(dataset, 2, sampler=sampler(dataset, size=16), collate_fn=stack_samples)
+    for batch in loader:
+        assert batch['image'].shape[1:] == (2, 2, 16, 16)
+        first, second = torch.round(batch['image'][:, :, 0] / 1000 - 0.05).unbind(1)
+        there = batch['mask'][:, 0] >= 0
+        assert torch.equal((first != second)[there], (batch['mask'][:, 0] == 1)[there])
 
 
 def test_more_than_two_dates(dates, tmp_path):

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 #: ``name-1a2b3c4d.pth``: torchvision's way to say how the SHA-256 begins.
 _HASH_IN_NAME = re.compile(r'-([a-f0-9]{8,64})\.\w+$')
 
+_AGAIN = 'Delete the file and try again, or fetch it anew from where it is published.'
+
 
 def weights_folder() -> Path:
     """Give the folder downloads are kept in: ``$TORCH_HOME/hub/checkpoints``, as torch's own."""
@@ -31,7 +33,8 @@ def weights_file(weights: 'WeightsEnum') -> Path:
         weights: A member of a weights enum.
 
     Returns:
-        A file whose SHA-256 was compared with what is known of it.
+        A file whose SHA-256 (or MD5, where only that was published, in ``meta['md5']``) was
+        compared with what is known of it.
 
     Raises:
         MissingWeights: If the file is not here and cannot be downloaded.
@@ -54,8 +57,12 @@ def known_hash(weights: 'WeightsEnum') -> str:
 
 def sha256(path: Path) -> str:
     """Compute the SHA-256 of a file, as hexadecimal digits."""
+    return _digest(path, 'sha256')
+
+
+def _digest(path: Path, algorithm: str) -> str:
     with path.open('rb') as file:
-        return hashlib.file_digest(file, 'sha256').hexdigest()
+        return hashlib.file_digest(file, algorithm).hexdigest()
 
 
 def _verify(weights: 'WeightsEnum', path: Path) -> None:
@@ -64,7 +71,12 @@ def _verify(weights: 'WeightsEnum', path: Path) -> None:
         raise BadInput(
             f'{path} is not the published file of {weights}: its SHA-256 begins with '
             f'{found[: len(expected)]} instead of {expected}.',
-            'Delete the file and try again, or fetch it anew from where it is published.',
+            _AGAIN,
+        )
+    published = weights.meta.get('md5')
+    if not expected and published and _digest(path, 'md5') != published:
+        raise BadInput(
+            f'{path} is not the published file of {weights}: its MD5 is not {published}.', _AGAIN
         )
 
 

@@ -46,3 +46,13 @@ def test_what_cannot_be_had_is_explained(tmp_path):
         hub.weights_file(weights)
     assert 'file:///nowhere/net-12345678.pth' in caught.value.hint
     assert str(hub.weights_folder()) in caught.value.hint
+
+
+def test_the_md5_is_compared_where_nothing_else_was_published(tmp_path):
+    digest = hashlib.md5(CONTENT, usedforsecurity=False).hexdigest()
+    weights = published(tmp_path, 'net.pth', md5=digest)
+    path = hub.weights_file(weights)
+    assert path.read_bytes() == CONTENT
+    path.write_bytes(b'tampered')
+    with pytest.raises(BadInput, match=f'its MD5 is not {digest}'):
+        hub.weights_file(weights)

@@ -13,7 +13,7 @@ from rasterio.windows import Window
 from scipy.spatial import cKDTree
 
 from torchgeo_ext.inference.grid import Grid
-from torchgeo_ext.samplers._place import transformer
+from torchgeo_ext.samplers._place import differ, transformer
 from torchgeo_ext.samplers._roles import MARGIN, TRAINING, UNUSED, VALIDATION, Roles
 
 _STRIDE = 2**32  # a block's row and column in one integer
@@ -46,7 +46,7 @@ class BlockLattice:
         """Give block coordinates (column, row) of the pixel centres of a window of any grid."""
         columns = np.arange(window.width)[None, :] + window.col_off + 0.5
         rows = np.arange(window.height)[:, None] + window.row_off + 0.5
-        if self.crs is None or grid.crs is None or self.crs == grid.crs:
+        if not differ(self.crs, grid.crs):
             return _apply(~self.transform @ grid.transform, columns, rows)
         x, y = np.broadcast_arrays(*_apply(grid.transform, columns, rows))
         x, y = transformer(grid.crs, self.crs).transform(x, y)
@@ -81,6 +81,14 @@ def coarser_key(key: int) -> int:
 def _apply(transform: Affine, x: Any, y: Any) -> tuple[Any, Any]:
     a, b, c, d, e, f = transform[:6]
     return a * x + b * y + c, d * x + e * y + f
+
+
+def _among(keys: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Tell which of few keys are among many sorted ones; for patches np.isin is slow."""
+    if not len(wanted):
+        return np.zeros(keys.shape, bool)
+    found: NDArray[np.bool_] = wanted[np.searchsorted(wanted, keys) % len(wanted)] == keys
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +131,7 @@ class BlockRoles(Roles):
         columns = np.arange(first, column.max() + self.margin + 1)
         rows = np.arange(first_row, row.max() + self.margin + 1)
         keys = block_key(columns[None, :], rows[:, None])
-        held_out, learned = np.isin(keys, self.validation), np.isin(keys, self.training)
+        held_out, learned = _among(keys, self.validation), _among(keys, self.training)
         right, down = (
             [np.floor(place + step - start).astype(np.intp) for step in self._steps]
             for place, start in ((column, first), (row, first_row))

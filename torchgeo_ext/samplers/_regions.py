@@ -13,7 +13,7 @@ from rasterio.windows import Window
 from shapely.affinity import translate
 
 from torchgeo_ext.inference.grid import Grid
-from torchgeo_ext.samplers._place import to_pixels, transformer
+from torchgeo_ext.samplers._place import differ, to_pixels, transformer
 from torchgeo_ext.samplers._roles import MARGIN, TRAINING, UNUSED, VALIDATION, Roles
 
 #: A round corner is drawn with this many segments per quarter, which cut it. So much larger, a
@@ -69,7 +69,7 @@ class RegionRoles(Roles):
             np.arange(window.height) + window.row_off + 0.5,
         )
         x, y = grid.transform @ (columns, rows)
-        if self.plane and grid.crs and grid.crs != self.plane:
+        if differ(self.plane, grid.crs):
             x, y = transformer(grid.crs, self.plane).transform(x, y)
         points, edge = shapely.points(x, y), shapely.boundary(self.held_out)
         shapely.prepare(self.held_out)

@@ -1,5 +1,6 @@
 """Lightning data modules."""
 
+from torchgeo_ext.datamodules.change_pairs import ChangePairDataModule
 from torchgeo_ext.datamodules.geotiff import GeoTIFFDataModule
 
-__all__ = ('GeoTIFFDataModule',)
+__all__ = ('ChangePairDataModule', 'GeoTIFFDataModule')

@@ -1,0 +1,141 @@
+"""Published change datasets on their way into a training."""
+
+import kornia.augmentation as K
+import numpy as np
+import pytest
+import torch
+
+from tests.data.clcd import data as clcd
+from tests.data.dynamicearthnet import data as dynamicearthnet
+from tests.data.levirmci import data as levirmci
+from tests.data.pairs import image, write
+from tests.data.pxclcd import data as pxclcd
+from tests.data.second import data as second
+from torchgeo_ext.cli._fit import run
+from torchgeo_ext.datamodules import ChangePairDataModule
+from torchgeo_ext.datasets import CLCD, LEVIRMCI, PXCLCD, SECOND, SYSUCD, DynamicEarthNet
+from torchgeo_ext.errors import BadInput, BadParameter
+
+
+def module_of(dataset, root, stage='fit', **options):
+    module = ChangePairDataModule(dataset, str(root), batch_size=2, **options)
+    module.setup(stage)
+    return module
+
+
+def test_each_date_has_its_figures(tmp_path):
+    clcd.make(tmp_path)
+    module = module_of(CLCD, tmp_path)
+    batch = next(iter(module.val_dataloader()))
+    standardised = module.aug(batch)['image']
+    for date in range(2):
+        mean, std = (torch.tensor(rows[date])[:, None, None] for rows in (CLCD.mean, CLCD.std))
+        expected = (batch['image'][:, date] - mean) / std
+        assert torch.allclose(standardised[:, date], expected, atol=1e-5)
+
+
+def test_figures_follow_the_bands(tmp_path):
+    dynamicearthnet.make(tmp_path)
+    module = module_of(DynamicEarthNet, tmp_path, bands=['nir', 'red'], months='all')
+    batch = next(iter(module.train_dataloader()))
+    assert len(module.train_dataset) == 3
+    expected = (batch['image'][:, 1, 0] - 2521.4004) / 1035.1437
+    assert torch.allclose(module.aug(batch)['image'][:, 1, 0], expected, atol=1e-5)
+
+
+def test_figures_of_ones_own(tmp_path):
+    pxclcd.make(tmp_path)
+    batch = {'image': torch.full((2, 2, 3, 4, 4), 10.0)}
+    module = ChangePairDataModule(PXCLCD, mean=[[4.0] * 3, [6.0] * 3], std=[[2.0] * 3])
+    assert module.aug(batch)['image'][:, :, 0, 0, 0].tolist() == [[3.0, 2.0]] * 2
+    with pytest.raises(BadParameter, match=r'mean is .* with 3 numbers'):
+        ChangePairDataModule(PXCLCD, mean=[[4.0]])
+
+
+@pytest.mark.parametrize('patch_size', [None, 16, 40])
+def test_dates_and_masks_stay_aligned(tmp_path, patch_size):
+    second.make(tmp_path)
+    module = module_of(SECOND, tmp_path, patch_size=patch_size, mean=[[0.0] * 3], std=[[1.0] * 3])
+    torch.manual_seed(0)
+    batch = next(iter(module.train_dataloader()))
+    # the mask written into the image must go where the mask goes
+    batch['image'][:, :, 0] = batch['mask'].float()
+    batch['image'][:, :, 1] = batch['mask_change'].float()
+    result = module.train_aug(batch)
+    side = patch_size or 32
+    assert result['image'].shape == (2, 2, 3, side, side)
+    assert result['mask'].dtype == result['mask_change'].dtype == torch.int64
+    inside = result['mask'] >= 0
+    assert inside.float().mean() == pytest.approx(min(1, 32**2 / side**2), abs=1e-6)
+    assert result['image'][:, :, 2][~inside].eq(0).all()
+    assert torch.equal(result['image'][:, :, 0][inside].round().long(), result['mask'][inside])
+    change = result['mask_change'].expand_as(result['mask'])
+    assert torch.equal(result['image'][:, :, 1][inside].round().long(), change[inside])
+
+
+def test_ones_own_augmentations_come_before_the_figures(tmp_path):
+    pxclcd.make(tmp_path)
+    invert = K.RandomInvert(torch.tensor(255.0), p=1.0)
+    module = module_of(PXCLCD, tmp_path, patch_size=None, transforms=[invert], turn=False)
+    batch = next(iter(module.train_dataloader()))
+    inverted = module.aug({'image': 255 - batch['image']})['image']
+    assert torch.allclose(module.train_aug(batch)['image'], inverted, atol=1e-4)
+
+
+def test_what_crops_bring_in_from_outside_is_the_mean(tmp_path):
+    clcd.make(tmp_path)
+    module = module_of(CLCD, tmp_path, patch_size=96, transforms=[K.RandomBrightness(p=1.0)])
+    batch = module.train_aug(next(iter(module.train_dataloader())))
+    assert batch['image'].movedim(2, 0)[:, ~batch['mask_valid']].eq(0).all()
+    assert batch['mask'][:, 0][~batch['mask_valid'][:, 0]].eq(-1).all()
+
+
+def test_texts_stay_lists(tmp_path):
+    levirmci.make(tmp_path)
+    batch = next(iter(module_of(LEVIRMCI, tmp_path, 'test').test_dataloader()))
+    assert [len(texts) for texts in batch['texts']] == [5, 5]
+    assert batch['label'].tolist() == [0, 1]
+    assert batch['mask'].shape == (2, 1, 32, 32)
+
+
+def test_what_cannot_be(tmp_path):
+    with pytest.raises(
+        BadParameter, match="val_split: 'validation' is not one of train, val, test"
+    ):
+        ChangePairDataModule(SYSUCD, val_split='validation')
+    with pytest.raises(BadParameter, match="bands: 'swir' is not one of blue, green, red, nir"):
+        ChangePairDataModule(DynamicEarthNet, bands=['swir'])
+    pxclcd.make(tmp_path)
+    random = np.random.default_rng(0)
+    for folder, bands in (('A', 3), ('B', 3), ('label', 1)):
+        values = image(random, bands, size=24)
+        write(tmp_path / 'val' / folder / '00001.png', values if bands == 3 else values[0] * 0)
+    with pytest.raises(BadInput, match='different sizes: 24 x 24, 32 x 32'):
+        next(iter(module_of(PXCLCD, tmp_path, 'validate').val_dataloader()))
+
+
+CONFIG = """
+model:
+  class_path: ChangeDetection
+  init_args: {model: fcsiamdiff, backbone: resnet18, task: binary, loss: bce}
+data:
+  class_path: ChangePairDataModule
+  init_args:
+    dataset: torchgeo_ext.datasets.PXCLCD
+    root: ROOT
+    batch_size: 2
+    patch_size: 32
+  dict_kwargs: {tile_size: 32}
+trainer: {accelerator: cpu, fast_dev_run: true}
+"""
+
+
+@pytest.mark.parametrize('command', ['fit', 'test'])
+def test_from_the_command_line(tmp_path, command, capsys, monkeypatch):
+    monkeypatch.setattr('sys.argv', ['torchgeo-ext'])
+    pxclcd.make(tmp_path / 'data')
+    path = tmp_path / 'config.yaml'
+    path.write_text(CONFIG.replace('ROOT', str(tmp_path / 'data')))
+    run([command, '--config', str(path)])
+    if command == 'test':
+        assert 'test_loss' in capsys.readouterr().out

@@ -200,6 +200,13 @@ def test_several_pairs(dates, tmp_path):
     )
 
 
+def test_dates_in_the_wrong_order_are_told(dates, caplog):
+    GeoPair(*dates[:2])
+    assert not caplog.records
+    GeoPair(dates[1], dates[0])
+    assert 'not in time order' in caplog.text
+
+
 def test_lists_of_different_length(dates, tmp_path):
     with pytest.raises(BadParameter, match='before has 2 images, but after has 1'):
         GeoPair([dates[0]] * 2, dates[1], tmp_path / 'l.tif')

@@ -1,5 +1,6 @@
 """One's own images of two or more dates with change labels, for change detection."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import torch
 from torchgeo.datasets.utils import Sample
 
 from torchgeo_ext.datasets._clouds import CloudRule
-from torchgeo_ext.datasets._dates import period
+from torchgeo_ext.datasets._dates import ALWAYS, period
 from torchgeo_ext.datasets._files import Paths
 from torchgeo_ext.datasets._geometry import window_of
 from torchgeo_ext.datasets._header import OnError
@@ -20,6 +21,8 @@ from torchgeo_ext.datasets.vector_labels import VectorLabels, labels_for
 from torchgeo_ext.errors import BadInput, BadParameter
 from torchgeo_ext.inference.grid import Grid
 from torchgeo_ext.progress import Progress, silent
+
+log = logging.getLogger(__name__)
 
 
 class GeoPair(SceneDataset):
@@ -124,6 +127,7 @@ class GeoPair(SceneDataset):
             )
             for number, (grid, images) in enumerate(zip(grids, places, strict=True))
         ]
+        _warn_of_order(scenes)
         super().__init__(scenes, transforms, cache)
 
     def _shape(
@@ -149,6 +153,13 @@ def _by_date(
                 'of their own.',
             )
     return opened
+
+
+def _warn_of_order(scenes: Sequence[Scene]) -> None:
+    for scene in scenes:
+        starts = [time.left for time in scene.times if time not in (None, ALWAYS)]
+        if starts != sorted(starts):
+            log.warning('The dates of %s are not in time order.', scene.images[0].path)
 
 
 def _common_grid(dates: Sequence[Sequence[Image]]) -> Grid:

@@ -89,7 +89,7 @@ def test_init_tells_what_it_understood(segmentation, tmp_path, capsys):
     assert content['data']['init_args'] == {
         'root': str(segmentation), 'images': ['fields.tif'], 'labels': 'labels_fields.tif',
         'classes': {1: 'class 1', 2: 'class 2', 3: 'class 3'}, 'patch_size': 32, 'batch_size': 8,
-        'sampler': 'square_root', 'split': {'folds': 5, 'fold': 0}, 'test_fold': 1,
+        'balance': 'square_root', 'split': {'folds': 5, 'fold': 0}, 'test_fold': 1,
     }  # fmt: skip
     assert content['trainer']['default_root_dir'] == str(tmp_path / 'training_run')
 
@@ -195,7 +195,11 @@ def test_transforms_and_samplers_by_class_path(segmentation, tmp_path):
     config = init(segmentation, tmp_path)
     content = yaml.safe_load(config.read_text(encoding='utf-8'))
     content['data']['init_args'] |= {
-        'sampler': 'balanced',
+        'balance': 'inverse',
+        'weights': {
+            'class_path': 'RasterWeight',
+            'init_args': {'raster': str(segmentation / 'fields.tif')},
+        },
         'transforms': [{'class_path': 'torchgeo_ext.transforms.BandDropout'}],
     }
     config.write_text(yaml.safe_dump(content), encoding='utf-8')

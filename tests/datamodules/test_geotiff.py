@@ -8,11 +8,10 @@ from tests.datasets.makers import class_map, grid_transform, image_of, write_pai
 from tests.rasters import write_raster
 from torchgeo_ext.datamodules import GeoTIFFDataModule
 from torchgeo_ext.datamodules._parts import TEST, TRAINING, VALIDATION
-from torchgeo_ext.datamodules.geotiff import class_weights
 from torchgeo_ext.errors import BadInput, BadParameter, Canceled
 from torchgeo_ext.inference.reader import RasterSource
 from torchgeo_ext.inference.statistics import band_statistics
-from torchgeo_ext.samplers import BlockedSplit
+from torchgeo_ext.samplers import BlockedSplit, RasterWeight
 
 
 def module_of(images, labels, **options):
@@ -252,8 +251,8 @@ def test_rare_classes_can_be_drawn_more_often(tmp_path):
     image = write_raster(tmp_path / 'i.tif', image_of(classes))
     labels = write_raster(tmp_path / 'l.tif', classes)
     shares = []
-    for sampler in ('random', 'square_root', 'balanced'):
-        module = module_of(str(image), str(labels), sampler=sampler, length=600)
+    for balance in ('none', 'square_root', 'inverse'):
+        module = module_of(str(image), str(labels), balance=balance, length=600)
         masks = torch.stack([module.train_dataset[patch]['mask'] for patch in module.train_sampler])
         shares.append(((masks == 1).sum() / (masks >= 0).sum()).item())
     assert shares[0] < shares[1] < shares[2]
@@ -269,11 +268,12 @@ def test_the_user_can_stop_the_preparations(layers):
         module.setup('fit')
 
 
-def test_class_weights():
-    counts = np.array([400, 100, 0])
-    np.testing.assert_allclose(class_weights(counts, 'random'), [1, 1, 0])
-    np.testing.assert_allclose(class_weights(counts, 'balanced'), [0.4, 1.6, 0])
-    np.testing.assert_allclose(class_weights(counts, 'square_root'), [2 / 3, 4 / 3, 0])
+def test_places_can_deserve_more(layers, tmp_path):
+    deserved = np.zeros((120, 140), 'uint8')
+    deserved[:, 100:] = 1
+    weights = RasterWeight(str(write_raster(tmp_path / 'w.tif', deserved)))
+    module = module_of(*layers, weights=weights, length=200)
+    assert all(patch.window.col_off + 16 > 100 for patch in module.train_sampler)
 
 
 def test_predicting_needs_no_labels_but_the_statistics_of_the_training(layers):

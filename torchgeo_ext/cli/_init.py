@@ -182,7 +182,7 @@ def _yaml(facts: _Facts, data: dict[str, Any], output: Path) -> str:
         '  init_args:',
         *(line for key, value in data.items() for line in _entry(key, value, _INDENT)),
         '    batch_size: 8',
-        f'    sampler: {"random" if facts.binary else "square_root"}  # or random, balanced',
+        '    balance: square_root  # draws rare classes more often; or none, inverse',
         '    split: {folds: 5, fold: 0}  # blocks of land; fold 0 chooses the best epoch',
         '    test_fold: 1  # for "torchgeo-ext test" alone',
     ]

@@ -33,15 +33,20 @@ from torchgeo_ext.datasets._scene_dataset import SceneDataset
 from torchgeo_ext.errors import BadInput, BadParameter
 from torchgeo_ext.inference.grid import Grid
 from torchgeo_ext.progress import Progress, portion, silent
-from torchgeo_ext.samplers import BlockedSplit, BlockRoles, SeededRandomSampler, TiledSampler
+from torchgeo_ext.samplers import (
+    BlockedSplit,
+    BlockRoles,
+    CellWeights,
+    SeededRandomSampler,
+    TiledSampler,
+    class_weights,
+)
+from torchgeo_ext.samplers.cell_weights import Balance
 from torchgeo_ext.sensors import SensorBand
 from torchgeo_ext.transforms import Standardise
 
 log = logging.getLogger(__name__)
 
-#: How training patches are drawn: all labels alike, or rare classes more often, half-way or until
-#: all classes are drawn alike.
-Sampler = Literal['random', 'square_root', 'balanced']
 
 #: A path or many; names may hold * and ?. In this order, as jsonargparse makes a path of a list.
 Paths = Sequence[str | os.PathLike[str]] | str | os.PathLike[str]
@@ -92,8 +97,10 @@ class GeoTIFFDataModule(GeoDataModule):
         test_fold: Another fold that is kept for testing; without one, tests use that of the split.
         statistics: File of ``torchgeo-ext compute-statistics`` with mean and standard deviation of
             the bands; by default those of the training blocks are computed.
-        sampler: Draw training patches where labels are, all alike, or those of rare classes more
-            often: half-way (``square_root``) or until all classes are drawn alike (``balanced``).
+        balance: Draw patches with rare classes more often: not at all, so that all classes are
+            drawn equally often (``inverse``), or half-way (``square_root``).
+        weights: What makes places deserve to be drawn more often besides, such as
+            :class:`~torchgeo_ext.samplers.RasterWeight`.
         transforms: What is done to training batches, in physical values: modules that take a batch
             as a dict, and single augmentations of kornia.
         turn: Flip and turn training patches at random.
@@ -134,7 +141,8 @@ class GeoTIFFDataModule(GeoDataModule):
         split: BlockedSplit | None = None,
         test_fold: int | None = None,
         statistics: str | None = None,
-        sampler: Sampler = 'random',
+        balance: Balance = 'none',
+        weights: CellWeights | None = None,
         transforms: list[nn.Module] | None = None,
         turn: bool = True,
         patch_size: int = 64,
@@ -165,7 +173,8 @@ class GeoTIFFDataModule(GeoDataModule):
                 f'test_fold is {test_fold}, which is the fold of split.', 'Choose another fold.'
             )
         self.statistics = None if statistics is None else _under(root, statistics)
-        self.draw = sampler
+        self.balance: Balance = balance
+        self.weights = weights
         self.collate_fn = collate_samples  # type: ignore[assignment]  # takes more than TorchGeo's
         self.transforms = transforms or []
         self.turn = turn
@@ -246,7 +255,7 @@ class GeoTIFFDataModule(GeoDataModule):
             size=self.patch_size,
             length=self._epoch_length(),
             seed=self.seed,
-            weights=[cells @ self._class_weights() for cells in self.survey.cells[TRAINING]],
+            weights=self._cell_weights(),
             cell=self.cell,
         )
         self.val_dataset = self._part(VALIDATION)
@@ -324,8 +333,14 @@ class GeoTIFFDataModule(GeoDataModule):
         self.aug = standardise
         self.train_aug = augmentation(self.transforms, standardise, turn=self.turn)
 
-    def _class_weights(self) -> NDArray[np.float64]:
-        return class_weights(self.survey.counts(TRAINING), self.draw)
+    def _cell_weights(self) -> list[NDArray[np.float64]]:
+        """Weigh the cells of each raster by their training labels; without any they get none."""
+        by_class = class_weights(self.survey.counts(TRAINING), self.balance)
+        cells = [counts @ by_class for counts in self.survey.cells[TRAINING]]
+        if self.weights is None:
+            return cells
+        given = self.weights.weigh(self.labelled.grids, self.cell, progress=self.progress)
+        return [own * more for own, more in zip(cells, given, strict=True)]
 
     def _epoch_length(self) -> int:
         twice = 2 * self.survey.counts(TRAINING).sum() / self.patch_size**2
@@ -471,24 +486,6 @@ def _shrunk(window: Window, grid: Grid, small: Grid) -> tuple[slice, slice]:
         slice(max(0, int(top)), max(0, math.ceil(bottom))),
         slice(max(0, int(left)), max(0, math.ceil(right))),
     )
-
-
-def class_weights(counts: NDArray[np.int64], sampler: Sampler) -> NDArray[np.float64]:
-    """Weigh classes by how rare they are.
-
-    Args:
-        counts: (k,) pixels per class.
-        sampler: ``random`` gives 1, ``balanced`` 1 / n, ``square_root`` 1 / sqrt(n).
-
-    Returns:
-        (k,) weights with a mean of 1 over the classes that occur; 0 for the others.
-    """
-    present = counts > 0
-    power = {'random': 0.0, 'square_root': -0.5, 'balanced': -1.0}[sampler]
-    weights = np.zeros(len(counts))
-    weights[present] = counts[present].astype(np.float64) ** power
-    scaled: NDArray[np.float64] = weights / weights[present].mean()
-    return scaled
 
 
 def _used_for(parts: Parts, role: int, grid: Grid, window: Window) -> NDArray[np.bool_]:

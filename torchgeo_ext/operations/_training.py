@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from torchgeo_ext.bundles import BundleCard
     from torchgeo_ext.datamodules import GeoTIFFDataModule
-    from torchgeo_ext.datamodules.geotiff import Sampler
     from torchgeo_ext.inference.grid import Grid
     from torchgeo_ext.samplers import BlockedSplit
     from torchgeo_ext.tasks import MaskedChangeDetection, MaskedSegmentation
@@ -28,13 +27,6 @@ log = logging.getLogger(__name__)
 
 Loss = Literal['ce', 'dice', 'focal', 'jaccard']
 Balance = Literal['none', 'inverse', 'square_root']
-
-#: How data modules call it.
-_SAMPLERS: dict[Balance, 'Sampler'] = {
-    'none': 'random',
-    'square_root': 'square_root',
-    'inverse': 'balanced',
-}
 
 # the parameters that operations have in common
 PatchSize = Annotated[int, within(16, 2048, 'pixels')]
@@ -112,7 +104,7 @@ def data_settings(settings: Settings) -> dict[str, Any]:
     return {
         'batch_size': settings.batch_size,
         'patch_size': settings.patch_size,
-        'sampler': 'random' if weighted else _SAMPLERS[settings.class_weights],
+        'balance': 'none' if weighted else settings.class_weights,
         'turn': settings.augment,
         'seed': settings.seed,
     }
@@ -241,11 +233,11 @@ def _weigh_classes(task: Any, datamodule: 'GeoTIFFDataModule', settings: Setting
     from torch import tensor
 
     from torchgeo_ext.datamodules._parts import TRAINING
-    from torchgeo_ext.datamodules.geotiff import class_weights
+    from torchgeo_ext.samplers import class_weights
 
     if settings.class_weights == 'none' or settings.loss != 'ce':
         return
-    weights = class_weights(datamodule.survey.counts(TRAINING), _SAMPLERS[settings.class_weights])
+    weights = class_weights(datamodule.survey.counts(TRAINING), settings.class_weights)
     if task.hparams['task'] == 'binary':
         task.hparams['pos_weight'] = tensor(weights[1] / weights[0])
     else:

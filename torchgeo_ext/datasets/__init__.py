@@ -2,10 +2,12 @@
 
 from torchgeo_ext.datasets._change_pairs import changed_classes
 from torchgeo_ext.datasets._combine import intersect, unite
+from torchgeo_ext.datasets.brightquestions import BRIGHTQuestions
 from torchgeo_ext.datasets.cdd import CDD
 from torchgeo_ext.datasets.changechat import ChangeChat105k
 from torchgeo_ext.datasets.clcd import CLCD
 from torchgeo_ext.datasets.collate import collate_samples, unbind_samples
+from torchgeo_ext.datasets.disasterm3 import DisasterM3
 from torchgeo_ext.datasets.dynamicearthnet import DynamicEarthNet
 from torchgeo_ext.datasets.fsc180k import FSC180k
 from torchgeo_ext.datasets.fusu import FUSU
@@ -34,7 +36,9 @@ __all__ = (
     'SECOND',
     'SYSUCD',
     'WHUCD',
+    'BRIGHTQuestions',
     'ChangeChat105k',
+    'DisasterM3',
     'DynamicEarthNet',
     'FSC180k',
     'GeoPair',

@@ -61,11 +61,11 @@ class Pair:
     """The files of a pair.
 
     Attributes:
-        images: The image before and the one after.
+        images: The image before and the one after; a single one where there is no other.
         labels: One file for each name in ``label_folders``.
     """
 
-    images: tuple[Path, Path]
+    images: tuple[Path, ...]
     labels: tuple[Path, ...]
 
 
@@ -124,8 +124,8 @@ class ChangePairs(NonGeoDataset):
         tile_size: int | None = None,
     ) -> None:
         self.root = Path(root)
-        self.split = _one_of('split', split, self.splits)
-        self.bands = tuple(_one_of('bands', b, self.all_bands) for b in bands or self.all_bands)
+        self.split = one_of('split', split, self.splits)
+        self.bands = tuple(one_of('bands', b, self.all_bands) for b in bands or self.all_bands)
         if tile_size is not None and tile_size < 1:
             raise BadParameter(f'tile_size is {tile_size}; it must be positive.')
         self.transforms = transforms
@@ -167,13 +167,9 @@ class ChangePairs(NonGeoDataset):
         return {'mask': torch.from_numpy(read_binary(pair.labels[0], window))[None]}
 
     def _load_images(self, pair: Pair, window: Window | None) -> Tensor:
-        before, after = (self._load_image(path, window) for path in pair.images)
-        if before.shape != after.shape:
-            raise BadInput(
-                f'{pair.images[0]} has {_size(before)} pixels, {pair.images[1]} {_size(after)}.',
-                'The images of a pair must be of one size.',
-            )
-        return torch.from_numpy(np.stack([before, after]))
+        images = [self._load_image(path, window) for path in pair.images]
+        _check_same(images, pair.images)
+        return torch.from_numpy(np.stack(images))
 
     def _load_image(self, path: Path, window: Window | None) -> NDArray[np.float32]:
         values = read_pixels(path, window, 'RGB')
@@ -265,7 +261,7 @@ class ChangePairs(NonGeoDataset):
         step = max(1, sample['image'].shape[-1] // _SHOWN)
         views = {
             name: quantile_normalization(image[rgb, ::step, ::step]).movedim(0, -1)
-            for name, image in zip(('Before', 'After'), sample['image'], strict=True)
+            for name, image in zip(('Before', 'After'), sample['image'], strict=False)
         }
         maps = {
             title if len(sample[key]) == 1 else f'{title} {date}': classes[::step, ::step]
@@ -274,7 +270,7 @@ class ChangePairs(NonGeoDataset):
             for date, classes in zip(('before', 'after'), sample[key], strict=False)
         }
         figure, axes = plt.subplots(
-            ncols=2 + len(maps), figsize=(4 * (2 + len(maps)), 4), squeeze=False
+            ncols=len(views | maps), figsize=(4 * len(views | maps), 4), squeeze=False
         )
         for axis, (title, view) in zip(axes[0], (views | maps).items(), strict=True):
             if title in views:
@@ -353,7 +349,8 @@ class PairsNotFoundError(DatasetNotFoundError):
         )
 
 
-def _one_of(argument: str, value: str, known: Sequence[str]) -> str:
+def one_of(argument: str, value: str, known: Sequence[str]) -> str:
+    """Refuse what is not known."""
     if value not in known:
         raise BadParameter(f'{argument}: {value!r} is not one of {", ".join(known)}.')
     return value
@@ -406,14 +403,14 @@ def _check_sizes(sample: Sample, pair: Pair) -> None:
             )
 
 
-def _check_same(maps: Sequence[NDArray[np.int64]], paths: Sequence[Path]) -> None:
-    for values, path in zip(maps, paths, strict=True):
-        if values.shape != maps[0].shape:
+def _check_same(values: Sequence[NDArray[Any]], paths: Sequence[Path]) -> None:
+    for other, path in zip(values, paths, strict=True):
+        if other.shape != values[0].shape:
             raise BadInput(
-                f'{paths[0]} has {_size(maps[0])} pixels, {path} {_size(values)}.',
-                'The labels of a pair must be of one size.',
+                f'{paths[0]} has {_size(values[0])} pixels, {path} {_size(other)}.',
+                'Both dates must be of one size.',
             )
 
 
-def _size(values: NDArray[np.float32] | NDArray[np.int64] | Tensor) -> str:
+def _size(values: NDArray[Any] | Tensor) -> str:
     return f'{values.shape[-2]} x {values.shape[-1]}'

@@ -39,6 +39,9 @@ class ChangeChat105k(ChangePairs):
 
     Licence: CC BY 4.0 (texts).
 
+    Deng, P., Zhou, W., Wu, H. (2025). DeltaVLM: interactive remote sensing image change analysis
+    via instruction-guided difference perception. https://arxiv.org/abs/2507.22346
+
     Args:
         root: Folder with ``images`` and the JSON files.
         split: ``train`` or ``test``.

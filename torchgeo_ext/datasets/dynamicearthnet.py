@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
-from torchgeo_ext.datasets._change_pairs import Bands, Pair, SemanticPairs
+from torchgeo_ext.datasets._change_pairs import Bands, Pair, SemanticPairs, one_of
 from torchgeo_ext.datasets._pair_files import read_pixels
 from torchgeo_ext.errors import BadInput
 
@@ -60,7 +60,7 @@ class DynamicEarthNet(SemanticPairs):
     def __init__(
         self, *args: Any, months: Literal['consecutive', 'all'] = 'consecutive', **kwargs: Any
     ) -> None:
-        self.months = months
+        self.months = one_of('months', months, ('consecutive', 'all'))
         super().__init__(*args, **kwargs)
 
     def _there(self) -> bool:

@@ -44,6 +44,9 @@ class FUSU(SemanticPairs):
     layout = '{train,val,test}/{im1,im2,label1,label2}/*.png'
     directories = ('FUSU',)
     archives = ('FUSU*.zip',)
+    # A and B are years of the series
+    before_folders = ('im1',)
+    after_folders = ('im2',)
     classes = (
         'unchanged', 'traffic land', 'inland water', 'residential', 'cropland',
         'agriculture construction', 'blank', 'industrial', 'orchard', 'park',

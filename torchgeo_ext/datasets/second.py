@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 from torch import Tensor
 
-from torchgeo_ext.datasets._change_pairs import Bands, SemanticPairs
+from torchgeo_ext.datasets._change_pairs import Bands, SemanticPairs, one_of
 from torchgeo_ext.datasets._pair_files import read_colors
 
 #: Class names and colours by ChangeMamba's numbers.
@@ -61,7 +61,7 @@ class SECOND(SemanticPairs):
         self, *args: Any, order: Literal['scannet', 'changemamba'] = 'scannet', **kwargs: Any
     ) -> None:
         names = tuple(_CLASSES)
-        self._order = _ORDERS[order]
+        self._order = _ORDERS[one_of('order', order, tuple(_ORDERS))]
         self.classes = tuple(names[number] for number in self._order)
         self.colors = tuple(_CLASSES[name] for name in self.classes)
         super().__init__(*args, **kwargs)

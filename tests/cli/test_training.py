@@ -119,6 +119,18 @@ def test_many_images_become_a_pattern(tmp_path):
     assert len(GeoTIFFDataModule(**data | {'split': None}).labelled.scenes) == 5
 
 
+def test_files_that_cannot_be_read_are_named_and_left_out(tmp_path, capsys):
+    for day in range(1, 6):
+        write_raster(tmp_path / f's2_2020-06-0{day}.tif', image_of(class_map(64, 64)))
+    (tmp_path / 's2_2020-06-09.tif').write_bytes(b'II*\0nothing more')
+    write_raster(tmp_path / 'labels.tif', class_map(64, 64))
+    (tmp_path / 'out').mkdir()
+    data = yaml.safe_load(init(tmp_path, tmp_path / 'out').read_text())['data']['init_args']
+    assert 'Cannot be read: s2_2020-06-09.tif' in capsys.readouterr().out
+    assert len(data['images']) == 5
+    assert 's2_2020-06-09.tif' not in data['images']
+
+
 def test_a_training_leaves_checkpoints_logs_and_figures(trained):
     run = trained / 'training_run'
     assert {path.name for path in (run / 'checkpoints').iterdir()} == {'best.ckpt', 'last.ckpt'}

@@ -73,7 +73,8 @@ def _data(folder: Any, plan: Any) -> dict[str, Any]:
     dates = list(zip(*plan.images, strict=True))
     names = ('images',) if plan.task == 'segmentation' else ('before', 'after')
     labels = [relative(folder, label) for label in plan.labels]
-    everything = [relative(folder, raster.path) for raster in folder.rasters]
+    files = [*(raster.path for raster in folder.rasters), *folder.broken]
+    everything = [relative(folder, file) for file in files]
     side = min(min(image.grid.shape) for group in plan.images for image in group)
     data = {
         'root': str(folder.root),

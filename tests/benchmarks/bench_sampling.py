@@ -15,7 +15,8 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,12 @@ def make_rasters(folder: Path, compress: str) -> list[list[Path]]:
 
 
 def bare(dates: Sequence[Sequence[Path]], workers: int, count: int) -> float:
+    """Read windows in a process of its own: threads and forking do not go together."""
+    with ProcessPoolExecutor(1, get_context('spawn')) as pool:
+        return pool.submit(read_windows, dates, workers, count).result()
+
+
+def read_windows(dates: Sequence[Sequence[Path]], workers: int, count: int) -> float:
     """Read windows with one set of open files per thread and return patches per second."""
     random = np.random.default_rng(1)
     places = random.integers(0, SIZE - PATCH, (count, 2)).tolist()

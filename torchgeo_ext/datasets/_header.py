@@ -8,6 +8,7 @@ import functools
 import json
 import logging
 import math
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -137,23 +138,35 @@ def read_headers(
     known = {p: h for p, (h, stamp) in cached.items() if stamps.get(p) == stamp}
     missing = [path for path in stamps if path not in known]
     read: dict[str, Header] = {}
-    with ThreadPoolExecutor(_THREADS) as pool:
-        results = pool.map(functools.partial(_try_header, argument=argument), missing)
-        for number, (path, found) in enumerate(zip(missing, results, strict=True)):
-            progress(number / len(missing), 'reading headers')
-            if isinstance(found, Header):
-                read[path] = found
-            elif on_error == 'raise':
-                pool.shutdown(cancel_futures=True)
-                raise found
-            else:
-                log.warning('%s is left out: %s', path, found.message)
+    pool = _threads(os.getpid())
+    futures = [pool.submit(_try_header, path, argument) for path in missing]
+    for number, (path, future) in enumerate(zip(missing, futures, strict=True)):
+        progress(number / len(missing), 'reading headers')
+        found = future.result()
+        if isinstance(found, Header):
+            read[path] = found
+        elif on_error == 'raise':
+            for other in futures:
+                other.cancel()
+            raise found
+        else:
+            log.warning('%s is left out: %s', path, found.message)
     headers = known | read
     if not headers:
         raise BadInput(f'{argument}: none of {len(paths)} files can be opened.', 'Check the files.')
     if cache is not None and read:
         _save(cache, cached | {path: (header, stamps[path]) for path, header in read.items()})
     return [headers[path] for path in paths if path in headers]
+
+
+@functools.cache
+def _threads(process: int) -> ThreadPoolExecutor:
+    """Give a process threads that stay.
+
+    One that is just ending, and cleaning up what GDAL and PROJ keep for it, may hold locks that a
+    worker of a DataLoader would inherit for ever.
+    """
+    return ThreadPoolExecutor(_THREADS)
 
 
 def _try_header(path: str, argument: str) -> Header | BadInput:

@@ -172,6 +172,8 @@ def test_tiles_cut_images(tmp_path):
     assert torch.equal(sample['mask'], whole[1]['mask'][window])
     with pytest.raises(BadParameter, match='tile_size is 0'):
         CLCD(tmp_path, tile_size=0)
+    with pytest.raises(BadParameter, match='tile_size is 65, which is larger than every image'):
+        CLCD(tmp_path, tile_size=65)
 
 
 def test_tiles_of_tiff_files(tmp_path):
@@ -208,6 +210,13 @@ def test_missing_partners_are_named(pairs):
     (pairs / 'train' / 'B' / '00001.png').unlink()
     with pytest.raises(BadInput, match=r'A/00001.png has no partner .*B/00001\.\*'):
         PXCLCD(pairs)
+
+
+def test_empty_folders_are_no_data(pairs):
+    for path in pairs.glob('val/*/*.png'):
+        path.unlink()
+    with pytest.raises(DatasetNotFoundError, match="split='val'"):
+        PXCLCD(pairs, 'val')
 
 
 def test_lists_must_name_what_is_there(tmp_path):

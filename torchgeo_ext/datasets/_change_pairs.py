@@ -123,7 +123,7 @@ class ChangePairs(NonGeoDataset):
         *,
         tile_size: int | None = None,
     ) -> None:
-        self.root = Path(root)
+        self.root = Path(root).expanduser()
         self.split = one_of('split', split, self.splits)
         self.bands = tuple(one_of('bands', b, self.all_bands) for b in bands or self.all_bands)
         if tile_size is not None and tile_size < 1:
@@ -134,7 +134,11 @@ class ChangePairs(NonGeoDataset):
             self.download = download
         self._verify()
         self.pairs = self._load_files()
+        if not self.pairs:
+            raise PairsNotFoundError(self)
         self.tiles = list(self._cut(tile_size))
+        if not self.tiles:
+            raise BadParameter(f'tile_size is {tile_size}, which is larger than every image.')
 
     def __len__(self) -> int:
         """Count the samples of the split."""
@@ -193,7 +197,7 @@ class ChangePairs(NonGeoDataset):
         """Find the data, unpack its archives, or fetch them."""
         if self._there():
             return
-        root = self.root.expanduser()
+        root = self.root
         archives = sorted(path for name in self.archives for path in root.glob(name))
         if not archives and self.url is not None and self.download:
             name = Path(self.url.partition('?')[0]).name
@@ -229,8 +233,7 @@ class ChangePairs(NonGeoDataset):
         return _first(base / name.format(self.split) for name in _LISTS)
 
     def _bases(self) -> list[Path]:
-        root = self.root.expanduser()
-        return [root, *(root / directory for directory in self.directories)]
+        return [self.root, *(self.root / directory for directory in self.directories)]
 
     def _load_files(self) -> list[Pair]:
         """Find the files of each pair of the split, sorted by name."""
@@ -287,7 +290,7 @@ class ChangePairs(NonGeoDataset):
 
     @property
     def _colormap(self) -> ListedColormap:
-        """Grey for no label, then the colours of the classes."""
+        # grey for no label
         parts = [c if isinstance(c, str) else tuple(v / 255 for v in c) for c in self.colors]
         return ListedColormap(['grey', *parts])
 

@@ -72,16 +72,14 @@ class ChangeChat105k(ChangePairs):
         super().__init__(root, split, **kwargs)
 
     def _verify(self) -> None:
-        root = self.root.expanduser()
-        if not (root / self.file).is_file() and self.download:
-            download_url(f'{self.url}/{self.file}', root)
-        if not (root / self.file).is_file() or not (root / 'images').is_dir():
+        if self.download and not (self.root / self.file).is_file():
+            download_url(f'{self.url}/{self.file}', self.root)
+        if not (self.root / self.file).is_file() or not (self.root / 'images').is_dir():
             raise PairsNotFoundError(self)
 
     def _load_files(self) -> list[Pair]:
-        root = self.root.expanduser()
-        self.records = json.loads((root / self.file).read_text('utf-8'))
-        return [Pair(_images_of(record, root / 'images'), ()) for record in self.records]
+        self.records = json.loads((self.root / self.file).read_text('utf-8'))
+        return [Pair(_images_of(record, self.root / 'images'), ()) for record in self.records]
 
     def _targets(self, number: int, window: Window | None) -> dict[str, Any]:
         record = self.records[number]

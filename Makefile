@@ -2,7 +2,7 @@
 PYTHON := .venv/bin/python
 QGIS_PYTHON ?= /usr/bin/python3
 
-.PHONY: help setup demo test test-engine test-qgis check format bench plugin models catalog docs clean
+.PHONY: help setup demo test test-engine test-qgis check format bench parity plugin models catalog docs clean
 
 help: ## list the words
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -32,6 +32,9 @@ format: ## put the code into form
 
 bench: ## all benchmarks; each prints ratios measured in one run
 	@for file in tests/benchmarks/bench_*.py; do echo "== $$file"; $(PYTHON) $$file || exit 1; done
+
+parity: ## differences of models to the published code; PARITY=folder takes other references
+	$(PYTHON) -m pytest -q tests/models --parity -k as_the_published
 
 plugin: ## the zip for QGIS's plugin repository, into dist/
 	$(PYTHON) .ci/build_plugin.py

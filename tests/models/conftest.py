@@ -1,8 +1,9 @@
-"""Fixtures of the model tests."""
+"""Fixtures of the model tests, and the table of ``make parity``."""
 
 import pytest
 import torch
 
+from tests.models.parity import FOLDER, compared
 from torchgeo_ext.hub import sha256
 
 
@@ -20,3 +21,21 @@ def publish(tmp_path, monkeypatch):
         return path
 
     return save
+
+
+def pytest_addoption(parser):
+    parser.addoption('--parity', action='store_true', help='print the differences to references')
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    if not config.getoption('--parity'):
+        return
+    terminalreporter.section('difference to the published code, / (1 + its size)')
+    width = max((len(name) for name, *_ in compared), default=0)
+    for name, output, difference, tolerance in sorted(compared):
+        verdict = '' if difference <= tolerance else f'   above {tolerance:g}'
+        terminalreporter.write_line(f'{name:{width}}  {output:24} {difference:.1e}{verdict}')
+    seen = {name for name, *_ in compared}
+    unused = sorted({path.stem for path in FOLDER.glob('*.npz')} - seen)
+    if unused:
+        terminalreporter.write_line(f'not compared: {", ".join(unused)}')

@@ -20,6 +20,7 @@ LAYERS = [
 SIDEWAYS = {'models', 'datasets', 'samplers', 'transforms', 'losses', 'metrics'}
 #: Doors in the other direction, each with its reason.
 DOORS = {
+    ('tasks', 'registry'): 'networks are looked up by name, those of plugins too',
     ('bundles', 'registry'): 'architectures are looked up by name, never by import path',
     ('sensors', 'registry'): 'sensors of plugins are as good as our own',
     ('hub', 'plugins'): 'mirrors are asked through a hook',

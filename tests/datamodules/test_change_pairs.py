@@ -1,6 +1,7 @@
 """Published change datasets on their way into a training."""
 
 import kornia.augmentation as K
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -88,6 +89,15 @@ def test_what_crops_bring_in_from_outside_is_the_mean(tmp_path):
     batch = module.train_aug(next(iter(module.train_dataloader())))
     assert batch['image'].movedim(2, 0)[:, ~batch['mask_valid']].eq(0).all()
     assert batch['mask'][:, 0][~batch['mask_valid'][:, 0]].eq(-1).all()
+
+
+def test_figures_undo_what_was_done(tmp_path):
+    clcd.make(tmp_path)
+    module = module_of(CLCD, tmp_path)
+    assert module.mean[0] == pytest.approx((CLCD.mean[0][0] + CLCD.mean[1][0]) / 2)
+    sample = module.val_dataset[0]
+    assert len(module.plot(sample | {'prediction': sample['mask']}).axes) == 4
+    plt.close('all')
 
 
 def test_texts_stay_lists(tmp_path):

@@ -33,6 +33,7 @@ from torchgeo_ext.datasets import (
 from torchgeo_ext.datasets._change_pairs import SemanticPairs
 from torchgeo_ext.datasets._pair_files import read_pixels
 from torchgeo_ext.errors import BadInput, BadParameter
+from torchgeo_ext.metrics import SemanticChangeByDate, SemanticChangeByPair
 
 #: Class and folder of its fake data.
 BINARY = {
@@ -100,6 +101,18 @@ def test_change_between_land_cover(name, tmp_path):
     assert maps[:, change == 0].eq(0).all()
     assert torch.equal(maps[:, change == 1], sample['mask'][:, change == 1])
     assert maps[:, change == -1].eq(-1).all()
+
+
+@pytest.mark.parametrize('name', sorted(SEMANTIC))
+@pytest.mark.parametrize('metric', [SemanticChangeByDate, SemanticChangeByPair])
+def test_labels_are_what_metrics_compare(name, metric, tmp_path):
+    fake(name, tmp_path)
+    dataset = getattr(datasets, name)(tmp_path)
+    sample = dataset[0]
+    target = datasets.changed_classes(sample['mask'], sample['mask_change'])[None]
+    scores = metric(len(dataset.classes) - 1)(target.clamp(min=0), target)
+    assert scores['f_scd'] == pytest.approx(1)
+    assert scores['miou'] == pytest.approx(1)
 
 
 def test_splits_are_apart(case):

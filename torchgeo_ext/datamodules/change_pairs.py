@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import kornia.augmentation as K
+import torch
 from torch import nn
 from torchgeo.datamodules import NonGeoDataModule
 from torchgeo.datasets.utils import Sample
@@ -84,10 +85,11 @@ class ChangePairDataModule(NonGeoDataModule):
         self.test_split = _known('test_split', test_split, dataset)
         self.collate_fn = _stack
         chosen = tuple(bands or dataset.all_bands)
-        standardise = StandardiseDates(
-            _flat('mean', mean or _columns(dataset.mean, dataset, chosen), len(chosen)),
-            _flat('std', std or _columns(dataset.std, dataset, chosen), len(chosen)),
-        )
+        means = _rows('mean', mean or _columns(dataset.mean, dataset, chosen), len(chosen))
+        stds = _rows('std', std or _columns(dataset.std, dataset, chosen), len(chosen))
+        # tasks undo it in figures, where the dates share a row
+        self.mean, self.std = torch.tensor(means).mean(0), torch.tensor(stds).mean(0)
+        standardise = StandardiseDates([*means[0], *means[1]], [*stds[0], *stds[1]])
         crop = K.RandomCrop((patch_size, patch_size), pad_if_needed=True) if patch_size else None
         first = [crop] if crop else []
         self.aug = standardise
@@ -175,11 +177,11 @@ def _columns(rows: Rows, dataset: type[ChangePairs], bands: Sequence[str]) -> Ro
     return [[row[dataset.all_bands.index(band)] for band in bands] for row in rows]
 
 
-def _flat(argument: str, rows: Rows, bands: int) -> list[float]:
-    """Join the rows of both dates, or repeat the one they share."""
+def _rows(argument: str, rows: Rows, bands: int) -> list[list[float]]:
+    """Give a row for each date."""
     if len(rows) not in (1, 2) or any(len(row) != bands for row in rows):
         raise BadParameter(
             f'{argument} is {rows}; it must have one row, or one for each date, with {bands} '
             'numbers.'
         )
-    return [value for row in (*rows, rows[-1])[:2] for value in row]
+    return [list(rows[0]), list(rows[-1])]

@@ -43,7 +43,7 @@ AFTER = ('B', 'T2', 'time2', 'im2', 'image2', 'Image2', 't2_images')
 CHANGE = ('label', 'GT', 'GT_CD', 'OUT', 'labels_change')
 
 #: Files that name the samples of a split.
-_LISTS = ('list/{}.txt', '{}.txt', '{}_list.txt', '{}_info.txt')
+_LISTS = ('list/{}.txt', '{}.txt', '{}_list.txt', '{}_info.txt', 'splits/{}*.txt')
 
 #: Pixels that a figure shows per row or column, more or less.
 _SHOWN = 1000
@@ -230,7 +230,7 @@ class ChangePairs(NonGeoDataset):
 
     def _list_of(self, base: Path) -> Path | None:
         """Find the file that lists the samples of the split."""
-        return _first(base / name.format(self.split) for name in _LISTS)
+        return _first(path for name in _LISTS for path in base.glob(name.format(self.split)))
 
     def _bases(self) -> list[Path]:
         return [self.root, *(self.root / directory for directory in self.directories)]

@@ -32,7 +32,7 @@ class ChangeChat105k(ChangePairs):
       records each, open questions with 7,527
 
     A sample has ``questions`` and ``answers``, lists of as many texts (captions have no questions),
-    and ``label``, 1 if anything changed. It has no mask.
+    and, where the record tells, ``label``, 1 if anything changed. It has no mask.
 
     The images are those of LEVIR-CC or LEVIR-MCI, which are to be put into ``root`` as
     ``images/{train,val,test}/{A,B}``; the texts can be downloaded.
@@ -88,11 +88,13 @@ class ChangeChat105k(ChangePairs):
             speaker: [turn['value'] for turn in said if turn['from'] == speaker]
             for speaker in ('human', 'gpt')
         }
-        return {
+        sample: dict[str, Any] = {
             'questions': [text.replace(_PLACEHOLDER, '').strip() for text in texts['human']],
             'answers': [text.strip() for text in record.get('captions') or texts['gpt']],
-            'label': torch.tensor(int(record['changeflag'])),
         }
+        if 'changeflag' in record:
+            sample['label'] = torch.tensor(int(record['changeflag']))
+        return sample
 
 
 def _images_of(record: dict[str, Any], folder: Path) -> tuple[Path, Path]:

@@ -45,7 +45,7 @@ class DynamicEarthNet(SemanticPairs):
     """
 
     page = 'https://mediatum.ub.tum.de/1650201'
-    layout = '{images,labels}/<place>/YYYY-MM-01.tif, {train,val,test}.txt'
+    layout = '{images,labels}/<place>/YYYY-MM-01.tif, {train,val,test}.txt or splits/'
     directories = ('DynamicEarthNet', 'dynamicearthnet')
     archives = ('dynamicearthnet*.zip', 'DynamicEarthNet*.zip')
     all_bands = ('blue', 'green', 'red', 'nir')

@@ -34,7 +34,7 @@ class HRSCD(SemanticPairs):
     )
     layout = (
         'images/{2006,2012}/{D14,D35}/*.tif, labels/{2006,2012}/{D14,D35}/*.tif, '
-        '{train,val,test}.txt'
+        '{train,val,test}.txt or splits/{train,val,test}*.txt'
     )
     directories = ('HRSCD',)
     archives = ('images*.zip', 'labels*.zip', 'HRSCD*.zip')

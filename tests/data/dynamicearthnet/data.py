@@ -1,4 +1,4 @@
-"""Fake DynamicEarthNet: four bands and one-hot labels of three months."""
+"""Fake DynamicEarthNet with MapFormer's lists: four bands and one-hot labels of three months."""
 
 import numpy as np
 
@@ -17,5 +17,6 @@ def make(root):
             write(root / 'images' / name, image(random, 4, dtype='uint16', high=4000))
             one_hot = classes(random, 7)[None] == np.arange(7)[:, None, None]
             write(root / 'labels' / name, 255 * one_hot.astype('uint8'))
-        (root / f'{split}.txt').write_text(f'{place}\n')
+        (root / 'splits').mkdir(exist_ok=True)
+        (root / 'splits' / f'{split}10.txt').write_text(f'{place}\n')
     return dict.fromkeys(SPLITS, MONTHS - 1)

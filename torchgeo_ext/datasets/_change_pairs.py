@@ -45,6 +45,9 @@ CHANGE = ('label', 'GT', 'GT_CD', 'OUT', 'labels_change')
 #: Files that name the samples of a split.
 _LISTS = ('list/{}.txt', '{}.txt', '{}_list.txt', '{}_info.txt', 'splits/{}*.txt')
 
+#: Colour of pixels without label, which no class has.
+_NO_LABEL = 'lavender'
+
 #: Pixels that a figure shows per row or column, more or less.
 _SHOWN = 1000
 
@@ -132,8 +135,7 @@ class ChangePairs(NonGeoDataset):
         self.checksum = checksum
         if self.url is not None:
             self.download = download
-        self._verify()
-        self.pairs = self._load_files()
+        self.pairs = self._load_files(self._verify())
         if not self.pairs:
             raise PairsNotFoundError(self)
         self.tiles = list(self._cut(tile_size))
@@ -193,53 +195,57 @@ class ChangePairs(NonGeoDataset):
                 for column in range(0, width - size + 1, size):
                     yield number, Window(column, row, size, size)
 
-    def _verify(self) -> None:
-        """Find the data, unpack its archives, or fetch them."""
-        if self._there():
-            return
-        root = self.root
-        archives = sorted(path for name in self.archives for path in root.glob(name))
+    def _verify(self) -> Path:
+        """Find the data, unpack its archives, or fetch them; give the folder that holds it."""
+        base = self._find()
+        if base is None:
+            self._unpack()
+            base = self._find()
+        if base is None:
+            raise PairsNotFoundError(self)
+        return base
+
+    def _find(self) -> Path | None:
+        bases = [self.root, *(self.root / directory for directory in self.directories)]
+        return next((base for base in bases if self._holds(base)), None)
+
+    def _unpack(self) -> None:
+        """Unpack the archives in the folder, or that which is downloaded."""
+        archives = sorted(path for name in self.archives for path in self.root.glob(name))
         if not archives and self.url is not None and self.download:
             name = Path(self.url.partition('?')[0]).name
-            download_url(self.url, root, name, sha256=self.sha256 if self.checksum else None)
-            archives = [root / name]
+            download_url(self.url, self.root, name, sha256=self.sha256 if self.checksum else None)
+            archives = [self.root / name]
         for archive in archives:
             if self.checksum and not check_integrity(archive, sha256=self.sha256):
                 raise BadInput(f'{archive} is not what was published.', f'See {self.page}.')
-            extract_archive(archive, root)
-        if not self._there():
-            raise PairsNotFoundError(self)
+            extract_archive(archive, self.root)
 
-    def _there(self) -> bool:
-        return self._find_folders() is not None
+    def _holds(self, base: Path) -> bool:
+        """Tell whether a folder holds the split."""
+        return self._folders(base) is not None
 
-    def _find_folders(self) -> tuple[list[Path], Path | None] | None:
-        return self._search((self.before_folders, self.after_folders, *self.label_folders))
+    def _folders(self, base: Path) -> list[Path] | None:
+        """Find the folder of each kind of file of the split."""
+        return self._search(base, (self.before_folders, self.after_folders, *self.label_folders))
 
-    def _search(self, kinds: Sequence[Sequence[str]]) -> tuple[list[Path], Path | None] | None:
-        """Find the folder of each kind, and the file that lists the samples of the split."""
-        for base in self._bases():
-            listed = self._list_of(base)
-            # pairs of several splits lie together only if a list tells them apart
-            together = [base / 'train', base] if listed else []
-            for place in [base / self.split, *together]:
-                folders = [_first(place / name for name in names) for names in kinds]
-                if all(folders):
-                    return [folder for folder in folders if folder], listed
+    def _search(self, base: Path, kinds: Sequence[Sequence[str]]) -> list[Path] | None:
+        # pairs of several splits lie together only if a list tells them apart
+        together = [base / 'train', base] if self._list_of(base) else []
+        for place in [base / self.split, *together]:
+            folders = [_first(place / name for name in names) for names in kinds]
+            if all(folders):
+                return [folder for folder in folders if folder]
         return None
 
     def _list_of(self, base: Path) -> Path | None:
         """Find the file that lists the samples of the split."""
         return _first(path for name in _LISTS for path in base.glob(name.format(self.split)))
 
-    def _bases(self) -> list[Path]:
-        return [self.root, *(self.root / directory for directory in self.directories)]
-
-    def _load_files(self) -> list[Pair]:
-        """Find the files of each pair of the split, sorted by name."""
-        found = self._find_folders()
-        assert found is not None
-        folders, listed = found
+    def _load_files(self, base: Path) -> list[Pair]:
+        """Find the files of each pair of the split, sorted by name or as listed."""
+        folders, listed = self._folders(base), self._list_of(base)
+        assert folders is not None
         kinds = [_by_stem(folder) for folder in folders]
         names = sorted(kinds[0]) if listed is None else _read_list(listed)
         return [
@@ -290,9 +296,8 @@ class ChangePairs(NonGeoDataset):
 
     @property
     def _colormap(self) -> ListedColormap:
-        # grey for no label
         parts = [c if isinstance(c, str) else tuple(v / 255 for v in c) for c in self.colors]
-        return ListedColormap(['grey', *parts])
+        return ListedColormap([_NO_LABEL, *parts])
 
 
 class SemanticPairs(ChangePairs):

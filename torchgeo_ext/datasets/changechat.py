@@ -8,7 +8,7 @@ import torch
 from rasterio.windows import Window
 from torchgeo.datasets.utils import download_url
 
-from torchgeo_ext.datasets._change_pairs import ChangePairs, Pair, PairsNotFoundError
+from torchgeo_ext.datasets._change_pairs import ChangePairs, Pair
 from torchgeo_ext.errors import BadInput, BadParameter
 
 #: Which file holds the records of a task.
@@ -71,15 +71,17 @@ class ChangeChat105k(ChangePairs):
         self.file = f'changechat_105k_{tasks.get(chosen)}.json'
         super().__init__(root, split, **kwargs)
 
-    def _verify(self) -> None:
-        if self.download and not (self.root / self.file).is_file():
+    def _unpack(self) -> None:
+        """Fetch the texts."""
+        if self.download:
             download_url(f'{self.url}/{self.file}', self.root)
-        if not (self.root / self.file).is_file() or not (self.root / 'images').is_dir():
-            raise PairsNotFoundError(self)
 
-    def _load_files(self) -> list[Pair]:
-        self.records = json.loads((self.root / self.file).read_text('utf-8'))
-        return [Pair(_images_of(record, self.root / 'images'), ()) for record in self.records]
+    def _holds(self, base: Path) -> bool:
+        return (base / self.file).is_file() and (base / 'images').is_dir()
+
+    def _load_files(self, base: Path) -> list[Pair]:
+        self.records = json.loads((base / self.file).read_text('utf-8'))
+        return [Pair(_images_of(record, base / 'images'), ()) for record in self.records]
 
     def _targets(self, number: int, window: Window | None) -> dict[str, Any]:
         record = self.records[number]

@@ -51,15 +51,11 @@ class DisasterM3(ChangePairs):
     def __init__(self, root: AnyPath = 'data', split: str = 'bearing_body', **kwargs: Any) -> None:
         super().__init__(root, split, **kwargs)
 
-    def _there(self) -> bool:
-        return any(self._records_of(base).is_file() for base in self._bases())
+    def _holds(self, base: Path) -> bool:
+        return (base / f'{self.split}.json').is_file()
 
-    def _records_of(self, base: Path) -> Path:
-        return base / f'{self.split}.json'
-
-    def _load_files(self) -> list[Pair]:
-        base = next(base for base in self._bases() if self._records_of(base).is_file())
-        self.records = json.loads(self._records_of(base).read_text('utf-8'))
+    def _load_files(self, base: Path) -> list[Pair]:
+        self.records = json.loads((base / f'{self.split}.json').read_text('utf-8'))
         return [Pair(tuple(_images_of(record, base)), ()) for record in self.records]
 
     def _load_image(self, path: Path, window: Window | None) -> NDArray[np.float32]:

@@ -63,11 +63,10 @@ class DynamicEarthNet(SemanticPairs):
         self.months = one_of('months', months, ('consecutive', 'all'))
         super().__init__(*args, **kwargs)
 
-    def _there(self) -> bool:
-        return any((base / 'images').is_dir() and self._list_of(base) for base in self._bases())
+    def _holds(self, base: Path) -> bool:
+        return (base / 'images').is_dir() and self._list_of(base) is not None
 
-    def _load_files(self) -> list[Pair]:
-        base = next(base for base in self._bases() if (base / 'images').is_dir())
+    def _load_files(self, base: Path) -> list[Pair]:
         listed = self._list_of(base)
         assert listed is not None
         places = dict.fromkeys(_CUBE.findall(listed.read_text()))
@@ -80,11 +79,10 @@ class DynamicEarthNet(SemanticPairs):
         if missing or not labels:
             absent = missing[0] if missing else base / 'labels' / place
             raise BadInput(f'{absent} is missing, which place {place} of the list needs.')
-        dates = zip(images, labels, strict=True)
-        all_pairs = self.months == 'all'
-        for one, two in (
-            itertools.combinations(dates, 2) if all_pairs else itertools.pairwise(dates)
-        ):
+        months = list(zip(images, labels, strict=True))
+        consecutive = self.months == 'consecutive'
+        chosen = itertools.pairwise(months) if consecutive else itertools.combinations(months, 2)
+        for one, two in chosen:
             yield Pair((one[0], two[0]), (one[1], two[1]))
 
     def _load_classes(self, path: Path, window: Window | None) -> NDArray[np.int64]:

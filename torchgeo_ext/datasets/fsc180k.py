@@ -57,15 +57,11 @@ class FSC180k(SemanticPairs):
         self.versions = tuple(versions)
         super().__init__(*args, **kwargs)
 
-    def _there(self) -> bool:
-        return any(self._complete(base) for base in self._bases())
-
-    def _complete(self, base: Path) -> bool:
+    def _holds(self, base: Path) -> bool:
         kinds = ['IMG', *(f'{kind}{v}' for kind in ('IMG', 'LBL') for v in self.versions)]
         return all((base / kind).is_dir() for kind in kinds)
 
-    def _load_files(self) -> list[Pair]:
-        base = next(base for base in self._bases() if self._complete(base))
+    def _load_files(self, base: Path) -> list[Pair]:
         real = sorted((base / 'IMG').glob('*/IMG_*.tif'))
         border = int(_TRAINING * len(real))
         chosen = real[:border] if self.split == 'train' else real[border:]

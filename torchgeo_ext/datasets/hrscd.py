@@ -42,13 +42,10 @@ class HRSCD(SemanticPairs):
     colors = ('white', '#cc6677', '#ddcc77', '#117733', '#44aa99', '#4477aa')
     table: ClassVar[dict[int, int]] = {0: -1, 1: 1, 2: 2, 3: 3, 4: 4, 5: 5}
 
-    def _there(self) -> bool:
-        return any(
-            (base / 'images' / '2006').is_dir() and self._list_of(base) for base in self._bases()
-        )
+    def _holds(self, base: Path) -> bool:
+        return (base / 'images' / '2006').is_dir() and self._list_of(base) is not None
 
-    def _load_files(self) -> list[Pair]:
-        base = next(base for base in self._bases() if (base / 'images' / '2006').is_dir())
+    def _load_files(self, base: Path) -> list[Pair]:
         listed = self._list_of(base)
         assert listed is not None
         # labels of 2006 are called after the image of 2012, so places are told by coordinates

@@ -57,9 +57,9 @@ class LandsatSCD(SemanticPairs):
     mean: ClassVar[tuple[Bands, ...]] = ((141.53, 139.20, 137.73), (137.36, 136.50, 135.144))
     std: ClassVar[tuple[Bands, ...]] = ((81.99, 83.31, 83.89), (85.97, 86.01, 86.81))
 
-    def _find_folders(self) -> tuple[list[Path], Path | None] | None:
-        prepared = super()._find_folders()
-        return prepared or self._search((self.before_folders, self.after_folders, CHANGE))
+    def _folders(self, base: Path) -> list[Path] | None:
+        original = (self.before_folders, self.after_folders, CHANGE)
+        return super()._folders(base) or self._search(base, original)
 
     def _load_labels(self, pair: Pair, window: Window | None) -> Sample:
         if len(pair.labels) == 2:

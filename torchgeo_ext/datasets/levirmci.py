@@ -1,6 +1,5 @@
 """LEVIR-MCI: pairs with masks of new roads and buildings, and with captions."""
 
-import functools
 import json
 from pathlib import Path
 from typing import Any, ClassVar
@@ -43,19 +42,17 @@ class LEVIRMCI(ChangePairs):
     mean: ClassVar[tuple[Bands, ...]] = ((99.6362, 98.4887, 84.1220),)
     std: ClassVar[tuple[Bands, ...]] = ((39.0890, 37.3014, 34.8024),)
 
-    def _there(self) -> bool:
-        found = self._find_folders()
-        return found is not None and _captions_of(found[0][0]).is_file()
+    def _holds(self, base: Path) -> bool:
+        return super()._holds(base) and (base.parent / _CAPTIONS).is_file()
 
-    @functools.cached_property
-    def _texts(self) -> dict[str, dict[str, Any]]:
-        """What is told of each image, by name."""
-        records = json.loads(_captions_of(self.pairs[0].images[0].parent).read_text('utf-8'))
-        return {record['filename']: record for record in records['images']}
+    def _load_files(self, base: Path) -> list[Pair]:
+        told = json.loads((base.parent / _CAPTIONS).read_text('utf-8'))
+        self.records = {record['filename']: record for record in told['images']}
+        return super()._load_files(base)
 
     def _targets(self, number: int, window: Window | None) -> dict[str, Any]:
         pair = self.pairs[number]
-        record = self._texts.get(pair.images[0].name)
+        record = self.records.get(pair.images[0].name)
         if record is None:
             raise BadInput(f'{pair.images[0]} has no captions in {_CAPTIONS}.')
         return {
@@ -67,8 +64,3 @@ class LEVIRMCI(ChangePairs):
     def _load_labels(self, pair: Pair, window: Window | None) -> Sample:
         classes = read_classes(pair.labels[0], {0: 0, 128: 1, 255: 2}, window)
         return {'mask': torch.from_numpy(classes)[None]}
-
-
-def _captions_of(folder: Path) -> Path:
-    """Give the file with the captions of the images in ``images/{split}/A``."""
-    return folder.parents[2] / _CAPTIONS

@@ -1,7 +1,13 @@
 """Lightning tasks: what TorchGeo's lack."""
 
+from torchgeo_ext.tasks.building_damage import BuildingDamage
 from torchgeo_ext.tasks.masked_change_detection import MaskedChangeDetection
 from torchgeo_ext.tasks.masked_segmentation import MaskedSegmentation
 from torchgeo_ext.tasks.semantic_change_detection import SemanticChangeDetection
 
-__all__ = ('MaskedChangeDetection', 'MaskedSegmentation', 'SemanticChangeDetection')
+__all__ = (
+    'BuildingDamage',
+    'MaskedChangeDetection',
+    'MaskedSegmentation',
+    'SemanticChangeDetection',
+)

@@ -1,0 +1,162 @@
+"""Where buildings are and how damaged they are.
+
+Axes: b batch, t date, c channel, h height, w width.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+from torchmetrics import Metric
+from torchvision.models import WeightsEnum
+
+from torchgeo_ext.errors import BadParameter
+from torchgeo_ext.metrics import XView2Score
+from torchgeo_ext.models._pairs import SemanticChange
+from torchgeo_ext.models.changemamba import BuildingDamage as DamageLogits
+from torchgeo_ext.tasks._pair_task import (
+    IGNORE,
+    Batch,
+    Metrics,
+    PairTask,
+    best_class,
+    labels,
+    two_classes,
+)
+from torchgeo_ext.tasks._pixel_losses import cross_entropy, lovasz
+
+#: No building, no damage, minor damage, major damage, destroyed.
+_CLASSES = 5
+
+
+class BuildingDamageLoss(nn.Module):
+    """Cross-entropy and Lovász-softmax of buildings and, on buildings only, of their damage.
+
+    Chen, H. et al. (2024). ChangeMamba: remote sensing change detection with spatiotemporal state
+    space model. IEEE TGRS 62. https://arxiv.org/abs/2404.03425
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entropy = cross_entropy()
+        self.lovasz = lovasz()
+
+    def forward(self, logits: DamageLogits, damage: Tensor) -> Tensor:
+        """Compute the loss.
+
+        Args:
+            logits: Of buildings (b, 2, h, w) and of damage (b, 5, h, w).
+            damage: Labels (b, h, w): 0 no building, 1 (no damage) to 4 (destroyed), -1 unknown.
+        """
+        building = damage.clamp(max=1)
+        level = damage.where(damage > 0, IGNORE)
+        loss: Tensor = (
+            self.entropy(logits.building, building)
+            + self.entropy(logits.damage, level)
+            + 0.5 * self.lovasz(logits.building, building)
+            + 0.75 * self.lovasz(logits.damage, level)
+        )
+        return loss
+
+
+class BuildingDamage(PairTask):
+    """Trains a network that finds buildings before a disaster and grades their damage after it.
+
+    A batch has ``image`` (b, t=2, c, h, w) and ``mask``: the damage (b, 1, h, w), or buildings and
+    damage (b, 2, h, w) as in TorchGeo's ``XView2``, of which the latter is used. Numbers are those
+    of xBD: 0 no building, 1 no damage, 2 minor damage, 3 major damage, 4 destroyed, -1 unknown.
+    Pixels that ``mask_valid`` (b, t=2, h, w) excludes on one date are excluded.
+
+    The loss is that of ChangeMamba; batches without buildings, which the authors leave out, teach
+    where none are. The best epoch is told by ``val_xview2_score``; ``val_xview2_building_f1``,
+    ``val_xview2_damage_f1`` and the F1 of each level stand beside it.
+    """
+
+    monitor = 'val_xview2_score'
+
+    def __init__(
+        self,
+        model: str = 'changemamba_bda_tiny',
+        in_channels: int = 3,
+        mask_damage: bool = True,
+        model_args: dict[str, Any] | None = None,
+        weights: WeightsEnum | str | None = None,
+        backbone_weights: WeightsEnum | str | None = None,
+        lr: float = 1e-4,
+        patience: int = 10,
+    ) -> None:
+        """Initialize a new BuildingDamage instance.
+
+        Args:
+            model: Name of a registered model that gives logits of buildings and of five classes of
+                damage, or, as ChangeStar, of damage and of the buildings of both dates.
+            in_channels: Bands of each image.
+            mask_damage: Whether metrics count damage only where a building was predicted too, as
+                the xView2 challenge does; ChangeMamba's evaluation does not.
+            model_args: Further arguments of the model's builder.
+            weights: Weights of the whole network to start from, or their name.
+            backbone_weights: Weights of its encoder to start from, or their name.
+            lr: Learning rate.
+            patience: Epochs without a better validation loss until the learning rate drops.
+
+        Raises:
+            BadParameter: If the model is not known or does not take these arguments.
+        """
+        self.weights = weights
+        self.backbone_weights = backbone_weights
+        super().__init__()
+
+    def head_arguments(self, known: Mapping[str, Any]) -> dict[str, Any]:
+        """Give the number of levels, with that for no building."""
+        return {'num_classes': _CLASSES}
+
+    def configure_losses(self) -> None:
+        """Set up the loss."""
+        self.criterion = BuildingDamageLoss()
+
+    def make_metrics(self) -> dict[str, Metric]:
+        """Make the challenge's score."""
+        return {'xview2': XView2Score(self.hparams['mask_damage'])}
+
+    def forward(self, x: Tensor) -> DamageLogits:
+        """Predict from pairs (b, t=2, c, h, w).
+
+        Returns:
+            Logits of buildings (b, 2, h, w) and of damage (b, 5, h, w).
+
+        Raises:
+            BadParameter: If the network tells something else.
+        """
+        outputs = self.model(x)
+        if isinstance(outputs, SemanticChange):
+            outputs = outputs.before, outputs.change
+        if not isinstance(outputs, tuple) or len(outputs) != 2 or outputs[1].shape[1] != _CLASSES:
+            raise BadParameter(
+                f'model: {self.hparams["model"]} does not tell buildings and their damage.',
+                'Choose another, such as changemamba_bda_tiny.',
+            )
+        building, damage = outputs
+        return DamageLogits(two_classes(building), damage)
+
+    def assess(self, batch: Batch, metrics: Metrics) -> tuple[Tensor, Tensor]:
+        """Predict a batch and count it."""
+        target = labels(batch, 1, 2)[:, -1]
+        logits = self(batch['image'])
+        building, damage = logits.building.argmax(dim=1), best_class(logits.damage)
+        metrics['xview2'].update(building, damage, target)
+        return self.criterion(logits, target), (damage * building)[:, None]
+
+    def predict_step(
+        self, batch: Batch, batch_idx: int, dataloader_idx: int = 0
+    ) -> dict[str, Tensor]:
+        """Predict a batch.
+
+        Returns:
+            ``building``, its probability (b, h, w), and ``damage``, the level (b, h, w) from 1 to
+            4, whether there is a building or not.
+        """
+        logits = self(batch['image'])
+        return {
+            'building': logits.building.softmax(dim=1)[:, 1],
+            'damage': best_class(logits.damage),
+        }

@@ -35,7 +35,7 @@ class ChangePairDataModule(NonGeoDataModule):
           init_args:
             dataset: torchgeo_ext.datasets.CLCD
             root: data/clcd
-            dict_kwargs: {tile_size: 256}
+          dict_kwargs: {tile_size: 256}
 
     Args:
         dataset: Class of the dataset.
@@ -51,7 +51,7 @@ class ChangePairDataModule(NonGeoDataModule):
             take a batch as a dict, and single augmentations of kornia.
         turn: Flip and turn training pairs at random.
         val_split: Split that decides which epoch is the best; some systems take ``test``.
-        test_split: Split that is tested and predicted.
+        test_split: Split that is tested and predicted; ``val`` for datasets without a test split.
         download: Fetch the data if it is not there.
         checksum: Compare the SHA-256 of what was fetched, if one is known.
         **kwargs: Further arguments of the dataset, such as ``tile_size``.

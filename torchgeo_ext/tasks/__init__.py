@@ -1,12 +1,14 @@
 """Lightning tasks: what TorchGeo's lack."""
 
 from torchgeo_ext.tasks.building_damage import BuildingDamage
+from torchgeo_ext.tasks.conditional_change_detection import ConditionalChangeDetection
 from torchgeo_ext.tasks.masked_change_detection import MaskedChangeDetection
 from torchgeo_ext.tasks.masked_segmentation import MaskedSegmentation
 from torchgeo_ext.tasks.semantic_change_detection import SemanticChangeDetection
 
 __all__ = (
     'BuildingDamage',
+    'ConditionalChangeDetection',
     'MaskedChangeDetection',
     'MaskedSegmentation',
     'SemanticChangeDetection',

@@ -11,24 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from rasterio.windows import Window
 from torch import Tensor
 from torchgeo.datasets import DatasetNotFoundError, NonGeoDataset, RGBBandsMissingError
 from torchgeo.datasets.utils import Path as AnyPath
-from torchgeo.datasets.utils import (
-    Sample,
-    check_integrity,
-    download_url,
-    extract_archive,
-    quantile_normalization,
-)
+from torchgeo.datasets.utils import Sample, check_integrity, download_url, extract_archive
 
+from torchgeo_ext.datasets._pair_figure import Color, draw_pair
 from torchgeo_ext.datasets._pair_files import (
     SUFFIXES,
     image_size,
@@ -44,12 +37,6 @@ CHANGE = ('label', 'GT', 'GT_CD', 'OUT', 'labels_change')
 
 #: Files that name the samples of a split.
 _LISTS = ('list/{}.txt', '{}.txt', '{}_list.txt', '{}_info.txt', 'splits/{}*.txt')
-
-#: Colour of pixels without label, which no class has.
-_NO_LABEL = 'lavender'
-
-#: Pixels that a figure shows per row or column, more or less.
-_SHOWN = 1000
 
 #: What one row of :attr:`ChangePairs.mean` looks like.
 type Bands = tuple[float, ...]
@@ -108,8 +95,8 @@ class ChangePairs(NonGeoDataset):
     all_bands: tuple[str, ...] = ('red', 'green', 'blue')
     rgb_bands: tuple[str, ...] = ('red', 'green', 'blue')
     classes: tuple[str, ...] = ('unchanged', 'changed')
-    #: One for each class; TorchGeo's form.
-    colors: tuple[str | tuple[int, int, int], ...] = ('black', 'white')
+    #: One for each class.
+    colors: tuple[Color, ...] = ('black', 'white')
     #: Published mean and standard deviation in the order of ``all_bands``: a row for each date or
     #: one for both.
     mean: ClassVar[tuple[Bands, ...]] = IMAGENET_MEAN
@@ -267,37 +254,7 @@ class ChangePairs(NonGeoDataset):
         if not set(self.rgb_bands) <= set(self.bands):
             raise RGBBandsMissingError
         rgb = [self.bands.index(band) for band in self.rgb_bands]
-        step = max(1, sample['image'].shape[-1] // _SHOWN)
-        views = {
-            name: quantile_normalization(image[rgb, ::step, ::step]).movedim(0, -1)
-            for name, image in zip(('Before', 'After'), sample['image'], strict=False)
-        }
-        maps = {
-            title if len(sample[key]) == 1 else f'{title} {date}': classes[::step, ::step]
-            for key, title in (('mask', 'Labels'), ('prediction', 'Prediction'))
-            if key in sample
-            for date, classes in zip(('before', 'after'), sample[key], strict=False)
-        }
-        figure, axes = plt.subplots(
-            ncols=len(views | maps), figsize=(4 * len(views | maps), 4), squeeze=False
-        )
-        for axis, (title, view) in zip(axes[0], (views | maps).items(), strict=True):
-            if title in views:
-                axis.imshow(view)
-            else:
-                shown = {'vmin': -1, 'vmax': len(self.classes) - 1, 'interpolation': 'none'}
-                axis.imshow(view, cmap=self._colormap, **shown)
-            axis.axis('off')
-            if show_titles:
-                axis.set_title(title)
-        if suptitle is not None:
-            figure.suptitle(suptitle)
-        return figure
-
-    @property
-    def _colormap(self) -> ListedColormap:
-        parts = [c if isinstance(c, str) else tuple(v / 255 for v in c) for c in self.colors]
-        return ListedColormap([_NO_LABEL, *parts])
+        return draw_pair(sample, rgb, self.colors, show_titles=show_titles, suptitle=suptitle)
 
 
 class SemanticPairs(ChangePairs):

@@ -50,6 +50,23 @@ def test_each_pixel_of_the_hold_out_is_judged_once(layers, tmp_path):
     assert expected.min() > 0
 
 
+def test_invalid_pixels_look_the_same_in_training_and_validation(tmp_path):
+    """Augmentation fills them on its way; the network has to see the mean in both."""
+    image = image_of(class_map(120, 140)).astype('float32')
+    image[:, ::7, ::5] = -9999
+    _, labels = write_pair_of_layers(tmp_path, class_map(120, 140))
+    path = write_raster(tmp_path / 'i.tif', image, transform=grid_transform(), nodata=-9999)
+    module = module_of(str(path), labels, transforms=[kornia.RandomRotation(30.0, p=1.0)])
+    for loader, augment in (
+        (module.train_dataloader(), module.train_aug),
+        (module.val_dataloader(), module.aug),
+    ):
+        batch = augment(next(iter(loader)))
+        invalid = ~batch['mask_valid']
+        assert 0.01 < invalid.float().mean() < 0.6
+        assert (batch['image'].movedim(1, -1)[invalid] == 0).all()
+
+
 def test_nothing_held_out_is_learned_from(layers):
     module = module_of(*layers, length=400)
     learned = np.zeros((120, 140), bool)

@@ -21,6 +21,19 @@ def test_standardise():
         Standardise([0, 0, 0], [1, 1, 1])(image)
 
 
+@pytest.mark.parametrize('shape', [(2, 4, 4), (3, 2, 4, 4), (5, 3, 2, 4, 4)])
+def test_invalid_pixels_become_the_mean_where_asked(shape):
+    image = torch.full(shape, 30.0)
+    valid = torch.ones(*shape[:-3], *shape[-2:], dtype=torch.bool)
+    valid[..., 0, 0] = False
+    image[..., 0, 0] = -9999.0
+    sample = {'image': image, 'mask_valid': valid}
+    result = Standardise([10], [5], fill=0.0)(sample)['image']
+    assert (result[..., 0, 0] == 0).all()
+    assert (result[..., 1:, :] == 4).all()
+    assert (Standardise([10], [5])(sample)['image'][..., 0, 0] == -9999).all()
+
+
 def test_statistics():
     bands = [
         SimpleNamespace(mean=10.0, std=2.0, quantiles={0.02: 6.0, 0.5: 10.0, 0.98: 14.0}),

@@ -89,7 +89,7 @@ class ChangePairDataModule(NonGeoDataModule):
         stds = _rows('std', std or _columns(dataset.std, dataset, chosen), len(chosen))
         # tasks undo it in figures, where the dates share a row
         self.mean, self.std = torch.tensor(means).mean(0), torch.tensor(stds).mean(0)
-        standardise = StandardiseDates([*means[0], *means[1]], [*stds[0], *stds[1]])
+        standardise = StandardiseDates([*means[0], *means[1]], [*stds[0], *stds[1]], fill=0.0)
         crop = K.RandomCrop((patch_size, patch_size), pad_if_needed=True) if patch_size else None
         first = [crop] if crop else []
         self.aug = standardise
@@ -119,19 +119,10 @@ class ChangePairDataModule(NonGeoDataModule):
 class StandardiseDates(Standardise):
     """Subtract a mean and divide by a standard deviation, per date and band.
 
-    It is the last step before a network, so what is not valid becomes 0, the mean.
-
     Args:
         mean: Mean of each band of the first date, then of the next, or of each band of any date.
         std: Standard deviation, likewise; not 0.
     """
-
-    def transform(self, sample: dict[str, Any]) -> dict[str, Any]:
-        """Standardise what is valid."""
-        sample = super().transform(sample)
-        if 'mask_valid' in sample:
-            sample['image'] = sample['image'].where(sample['mask_valid'].unsqueeze(-3), 0)
-        return sample
 
     def apply_transform(self, images: Images, drawn: Drawn) -> Images:
         """Standardise the pixels."""

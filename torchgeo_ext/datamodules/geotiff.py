@@ -329,7 +329,7 @@ class GeoTIFFDataModule(GeoDataModule):
 
     def _standardise(self, values: BandValues) -> None:
         self.mean, self.std = torch.tensor(values.mean), torch.tensor(values.std)
-        standardise = Standardise(values.mean.tolist(), values.std.tolist())
+        standardise = Standardise(values.mean.tolist(), values.std.tolist(), fill=0.0)
         self.aug = standardise
         self.train_aug = augmentation(self.transforms, standardise, turn=self.turn)
 

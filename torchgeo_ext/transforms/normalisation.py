@@ -11,7 +11,15 @@ from torchvision.models._api import WeightsEnum
 
 from torchgeo_ext.errors import BadParameter
 from torchgeo_ext.sensors import find_bands
-from torchgeo_ext.transforms._base import Drawn, Images, ImageTransform, check_range, per_channel
+from torchgeo_ext.transforms._base import (
+    Drawn,
+    Images,
+    ImageTransform,
+    Sample,
+    check_range,
+    fold_valid,
+    per_channel,
+)
 
 
 class BandSummary(Protocol):
@@ -36,13 +44,18 @@ class Standardise(ImageTransform):
     Args:
         mean: Mean of each band, or one for all.
         std: Standard deviation of each band, or one for all; not 0.
+        fill: Given to invalid pixels afterwards; left as they are if None. A network wants 0, the
+            mean, whatever stood there before.
 
     Raises:
         BadParameter: If a standard deviation is not positive.
     """
 
-    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+    def __init__(
+        self, mean: Sequence[float], std: Sequence[float], fill: float | None = None
+    ) -> None:
         super().__init__()
+        self.fill = fill
         self.mean = tuple(float(value) for value in mean)
         self.std = tuple(float(value) for value in std)
         if not all(0 < value < math.inf for value in self.std):
@@ -85,6 +98,16 @@ class Standardise(ImageTransform):
             places = list(find_bands(bands, weights.meta['bands']))
             mean, std = mean[places], std[places]
         return cls(mean.tolist(), std.tolist())
+
+    def transform(self, sample: Sample) -> Sample:
+        """Standardise what is valid and fill what is not."""
+        sample = super().transform(sample)
+        valid = None if self.fill is None else fold_valid(sample)
+        if valid is not None and self.fill is not None:
+            image = sample['image']
+            flat = image.reshape(-1, *image.shape[-3:])
+            sample['image'] = flat.where(valid, self.fill).reshape(image.shape)
+        return sample
 
     def apply_transform(self, images: Images, drawn: Drawn) -> Images:
         """Standardise the pixels."""

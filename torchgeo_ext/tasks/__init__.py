@@ -5,6 +5,7 @@ from torchgeo_ext.tasks.conditional_change_detection import ConditionalChangeDet
 from torchgeo_ext.tasks.masked_change_detection import MaskedChangeDetection
 from torchgeo_ext.tasks.masked_segmentation import MaskedSegmentation
 from torchgeo_ext.tasks.semantic_change_detection import SemanticChangeDetection
+from torchgeo_ext.tasks.semi_supervised_change_detection import SemiSupervisedChangeDetection
 
 __all__ = (
     'BuildingDamage',
@@ -12,4 +13,5 @@ __all__ = (
     'MaskedChangeDetection',
     'MaskedSegmentation',
     'SemanticChangeDetection',
+    'SemiSupervisedChangeDetection',
 )

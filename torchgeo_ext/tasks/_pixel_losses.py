@@ -16,6 +16,6 @@ def lovasz() -> LabelledPixels:
     """Lovász-softmax, a relative of the mean IoU, of the same.
 
     Berman, M., Rannen Triki, A., Blaschko, M. B. (2018). The Lovász-softmax loss. CVPR.
-    https://arxiv.org/abs/1705.08790
+    https://github.com/bermanmaxim/LovaszSoftmax
     """
     return LabelledPixels(smp.losses.LovaszLoss('multiclass'), IGNORE)

@@ -178,9 +178,10 @@ def test_draws_pair_labels_and_prediction(monkeypatch):
     datamodule = BaseDataModule(object, 1, 0)
     datamodule.mean, datamodule.std = torch.tensor([1.0, 2.0]), torch.tensor([3.0, 4.0])
     monkeypatch.setattr(datamodule, 'plot', lambda sample: drawn.append(sample) or Figure())
-    experiment = SimpleNamespace(add_figure=lambda name, figure, global_step: added.append(name))
-    logger = SimpleNamespace(experiment=experiment)
-    task._trainer = SimpleNamespace(datamodule=datamodule, logger=logger, global_step=3)
+    experiment = SimpleNamespace(add_figure=lambda name, *_, **__: added.append(name))
+    # one that takes figures behind one that does not
+    loggers = [SimpleNamespace(experiment=None), SimpleNamespace(experiment=experiment)]
+    task._trainer = SimpleNamespace(datamodule=datamodule, loggers=loggers, global_step=3)
     monkeypatch.setattr(task, 'log', lambda *_, **__: None)
     for number in (0, 10):
         task.validation_step(batch, number)

@@ -155,10 +155,11 @@ class PairTask(BaseTask):
         return metrics
 
     def _draw(self, batch: Batch, maps: Tensor, number: int) -> None:
-        """Hand the data module's figure of the first pair to a logger that takes figures."""
+        """Hand the data module's figure of the first pair to the loggers that take figures."""
         datamodule = getattr(self.trainer, 'datamodule', None)
-        experiment: Any = getattr(self.logger, 'experiment', None)
-        if not isinstance(datamodule, BaseDataModule) or not hasattr(experiment, 'add_figure'):
+        experiments: list[Any] = [getattr(logger, 'experiment', None) for logger in self.loggers]
+        experiments = [entry for entry in experiments if hasattr(entry, 'add_figure')]
+        if not experiments or not isinstance(datamodule, BaseDataModule):
             return
         sample = {k: value[0].cpu() for k, value in batch.items() if isinstance(value, Tensor)}
         mean, std = (
@@ -171,7 +172,11 @@ class PairTask(BaseTask):
         except RGBBandsMissingError:
             return
         if figure:
-            experiment.add_figure(f'image/{number}', figure, global_step=self.global_step)
+            for experiment in experiments:
+                # the others still need it
+                experiment.add_figure(
+                    f'image/{number}', figure, global_step=self.global_step, close=False
+                )
             plt.close(figure)
 
 

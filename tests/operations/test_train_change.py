@@ -100,6 +100,18 @@ def test_a_decoder_torchgeo_does_not_offer(dates, tmp_path):
         assert bundle.build()(torch.zeros(1, 2, 2, 64, 64)).shape == (1, 1, 64, 64)
 
 
+def test_a_published_network_trained_on_own_pairs_runs_as_a_bundle(dates, tmp_path):
+    train_change(*dates, tmp_path / 'm', **TINY | {'architecture': 'tinycd'})
+    bundle = read_bundle(tmp_path / 'm')
+    assert bundle.card.architecture['class'] == 'MaskedChangeDetection'
+    with torch.inference_mode():
+        assert bundle.build()(torch.zeros(1, 2, 2, 64, 64)).shape == (1, 1, 64, 64)
+    with pytest.raises(BadParameter, match='there are none for the architecture tinycd'):
+        train_change(
+            *dates, tmp_path / 'n', **TINY | {'architecture': 'tinycd'}, weights='imagenet'
+        )
+
+
 def test_stopping_the_training_keeps_the_best_so_far(dates, tmp_path, caplog):
     def stop(fraction, text='', **_):
         if 'epoch 2/' in text or stop.stopped:

@@ -4,6 +4,7 @@ import torch
 from torch import nn
 from torchmetrics.functional.classification import multiclass_f1_score, multiclass_jaccard_index
 
+from torchgeo_ext.errors import BadParameter
 from torchgeo_ext.tasks import MaskedChangeDetection, MaskedSegmentation
 from torchgeo_ext.tasks._masked import FURTHER_DECODERS, LabelledPixels, PixelConfusion, Scores
 
@@ -86,11 +87,36 @@ def test_every_decoder_predicts(model):
         assert task(torch.zeros(1, 2, 128, 128)).shape == (1, 3, 128, 128)
 
 
-@pytest.mark.parametrize('model', ['fcsiamdiff', 'unet', 'fpn'])
+@pytest.mark.parametrize('model', ['fcsiamdiff', 'unet', 'fpn', 'tinycd', 'bit'])
 def test_change_takes_pairs_whatever_the_network_wants(model):
     task = MaskedChangeDetection(model=model, backbone='mobilenet_v2', in_channels=2).eval()
     with torch.inference_mode():
         assert task(torch.zeros(1, 2, 2, 64, 64)).shape == (1, 1, 64, 64)
+
+
+def test_a_registered_network_learns_change_from_pairs():
+    torch.manual_seed(0)
+    task = MaskedChangeDetection(
+        model='tinycd', in_channels=2, task='binary', loss='bce', ignore_index=-1
+    )
+    task.log = lambda *_, **__: None
+    before = torch.rand(2, 2, 32, 32)
+    mask = torch.zeros(2, 1, 32, 32, dtype=torch.long)
+    mask[..., 8:24, 8:24] = 1
+    pair = torch.stack([before, before + mask], dim=1)
+    optimizer = torch.optim.Adam(task.parameters(), 0.01)
+    losses = []
+    for _ in range(12):
+        losses.append(task.training_step({'image': pair, 'mask': mask}, 0))
+        optimizer.zero_grad()
+        losses[-1].backward()
+        optimizer.step()
+    assert losses[-1] < 0.6 * losses[0]
+
+
+def test_a_registered_network_takes_no_weights_of_an_encoder():
+    with pytest.raises(BadParameter, match='bit cannot start from True'):
+        MaskedChangeDetection(model='bit', weights=True)
 
 
 def test_class_weights_arrive():

@@ -25,6 +25,7 @@ from torchgeo.tasks import BaseTask
 from torchgeo_ext import __version__, registry
 from torchgeo_ext.datamodules import GeoTIFFDataModule
 from torchgeo_ext.errors import BadInput, BadParameter
+from torchgeo_ext.tasks._pair_task import PairTask
 
 BEST, LAST = 'best', 'last'
 
@@ -132,7 +133,10 @@ class TrainingCLI(LightningCLI):
         root = Path(self.trainer.default_root_dir)
         print(f'Best epoch: {keeper.monitor} {float(score):.3f}, kept in {best}')
         print(f'Logs and figures: {root} (tensorboard --logdir {root / "logs"})')
-        print(f'Make it a model: torchgeo-ext create-bundle --checkpoint {best} --output FOLDER')
+        if not isinstance(self.model, PairTask):  # bundles have no place for several maps yet
+            print(
+                f'Make it a model: torchgeo-ext create-bundle --checkpoint {best} --output FOLDER'
+            )
 
 
 class DrawData(Callback):

@@ -21,12 +21,16 @@ Architecture = Literal[
     'pspnet', 'segformer', 'upernet',
 ]  # fmt: skip
 ChangeArchitecture = Literal[
-    'fcsiamdiff', 'fcsiamconc', 'changevit', 'btc', 'unet', 'unet++', 'deeplabv3', 'deeplabv3+',
+    'fcsiamdiff', 'fcsiamconc', 'changevit', 'btc', 'bit', 'cfnet', 'changeformer',
+    'changemamba_bcd_tiny', 'fsgnet', 'tinycd', 'unet', 'unet++', 'deeplabv3', 'deeplabv3+',
     'dpt', 'fcn', 'fpn', 'linknet', 'manet', 'pan', 'pspnet', 'segformer', 'upernet',
 ]  # fmt: skip
 
 #: The word for weights learnt from photographs, which every backbone has.
 IMAGENET = 'imagenet'
+
+#: Networks without a choice of backbones, which start at random.
+_WHOLE = ('bit', 'cfnet', 'changeformer', 'changemamba_bcd_tiny', 'fcn', 'fsgnet', 'tinycd')
 
 #: Backbones of the one architecture that brings its own.
 _BTC_BACKBONES = ('swin_base', 'swin_small', 'swin_tiny')
@@ -59,9 +63,9 @@ def build_task(
     task_class: Any = MaskedSegmentation if kind == 'segmentation' else MaskedChangeDetection
     model, backbone = arguments['model'], arguments['backbone']
     check_backbone(model, backbone)
-    if model == 'fcn' and weights:
+    if model in _WHOLE and weights:
         raise BadParameter(
-            f'weights: there are none for the architecture fcn, but {weights!r} was asked for.',
+            f'weights: there are none for the architecture {model}, but {weights!r} was asked for.',
             'Choose another architecture, or leave weights empty.',
         )
     start = None if weights in (None, '', IMAGENET) else find_weights(str(weights))
@@ -95,7 +99,7 @@ def check_backbone(architecture: str, backbone: str) -> None:
     import timm
     from segmentation_models_pytorch.encoders import get_encoder_names
 
-    if architecture == 'fcn':
+    if architecture in _WHOLE:
         return
     if architecture == 'btc':
         known: Sequence[str] = _BTC_BACKBONES

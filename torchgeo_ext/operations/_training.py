@@ -285,9 +285,10 @@ def make_card(done: Training) -> 'BundleCard':
 
 
 def _architecture_class(done: Training) -> str:
+    from torchgeo_ext import registry
     from torchgeo_ext.tasks._masked import FURTHER_DECODERS
 
-    if done.settings.architecture in FURTHER_DECODERS:
+    if done.settings.architecture in {*FURTHER_DECODERS, *registry.models}:
         return type(done.task).__name__
     # the same network, and TorchGeo alone can read it
     return 'SemanticSegmentation' if done.kind == 'segmentation' else 'ChangeDetection'

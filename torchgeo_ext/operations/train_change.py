@@ -96,10 +96,13 @@ def train_change(
         class_field: Field of the polygons with the kind of change, text or whole numbers.
         bands: Numbers of the bands to learn from, in both images; all if left out.
         architecture: Network: fcsiamdiff and fcsiamconc encode the dates apart and compare them;
-            changevit and btc are transformers; the others see both dates as one image.
+            changevit and btc are transformers; bit, cfnet, changeformer, changemamba_bcd_tiny,
+            fsgnet and tinycd are the published networks of these names, with a backbone of their
+            own; the others see both dates as one image.
         backbone: Encoder of the network: a name of segmentation_models_pytorch (resnet18,
             efficientnet-b0, ...) or tu- with one of timm; a vit_ of timm for changevit; swin_tiny,
-            swin_small or swin_base for btc, which takes three bands.
+            swin_small or swin_base for btc, which takes three bands. Networks with a backbone of
+            their own have no choice.
         weights: What to start from: "imagenet", published weights by name such as
             ResNet18_Weights.SENTINEL2_ALL_MOCO, a checkpoint or a model folder; random if left out.
         patch_size: Side of the square pieces of image learned from; smaller for small images.

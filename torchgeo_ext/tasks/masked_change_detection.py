@@ -1,9 +1,12 @@
 """Change detection from partly labelled pairs of rasters."""
 
+import inspect
+
 from einops import rearrange
 from torch import Tensor
 from torchgeo.tasks import ChangeDetection
 
+from torchgeo_ext.errors import BadParameter
 from torchgeo_ext.tasks._masked import FURTHER_DECODERS, MaskedLabels
 
 
@@ -13,31 +16,53 @@ class MaskedChangeDetection(MaskedLabels, ChangeDetection):
     Every loss leaves out pixels without label (``ignore_index``), scores come from one confusion
     matrix, and ``model`` may be any decoder of segmentation_models_pytorch: besides TorchGeo's
     also ``deeplabv3``, ``fpn``, ``linknet``, ``manet``, ``pan``, ``pspnet`` and ``unet++``, which
-    see both dates as one image.
+    see both dates as one image; or a registered model that makes one map of a pair, such as
+    ``bit`` or ``changeformer``, which brings its own backbone.
     """
 
     def configure_models(self) -> None:
         """Build the network."""
-        decoder = FURTHER_DECODERS.get(self.hparams['model'])
-        if decoder is None:
+        # names are looked up when a task is made; the registry knows the tasks themselves too
+        from torchgeo_ext import registry
+
+        name, bands = self.hparams['model'], self.hparams['in_channels']
+        classes = self.hparams['num_classes'] or self.hparams['num_labels'] or 1
+        if name in FURTHER_DECODERS:
+            self.model = FURTHER_DECODERS[name](
+                encoder_name=self.hparams['backbone'],
+                encoder_weights='imagenet' if self.weights is True else None,
+                in_channels=2 * bands,
+                classes=classes,
+            )
+        elif name in registry.models:
+            if self.weights:
+                raise BadParameter(
+                    f'weights: {name} cannot start from {self.weights!r} here.',
+                    'Leave weights out, or load a state_dict into the model of the task.',
+                )
+            builder = registry.models[name]
+            known = inspect.signature(builder).parameters
+            argument = 'in_chans' if 'in_chans' in known else 'in_channels'
+            self.model = builder(**{argument: bands, 'num_classes': classes})
+        else:
             super().configure_models()
-            return
-        self.model = decoder(
-            encoder_name=self.hparams['backbone'],
-            encoder_weights='imagenet' if self.weights is True else None,
-            in_channels=2 * self.hparams['in_channels'],
-            classes=self.hparams['num_classes'] or self.hparams['num_labels'] or 1,
-        )
 
     @property
     def fuses_early(self) -> bool:
         """Whether the network takes both dates as one image."""
+        from torchgeo_ext import registry
+
         model: str = self.hparams['model']
-        return not model.startswith('fcsiam') and model != 'changevit'
+        return (
+            not model.startswith('fcsiam') and model != 'changevit' and model not in registry.models
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """Predict logits (b, k, h, w) from pairs (b, 2, c, h, w)."""
         if x.ndim == 5 and self.fuses_early:
             x = rearrange(x, 'b t c h w -> b (t c) h w')
+        elif x.ndim == 4 and not self.fuses_early:
+            # TorchGeo's step has joined the dates of a model it does not know
+            x = rearrange(x, 'b (t c) h w -> b t c h w', t=2)
         scores: Tensor = self.model(x)
         return scores

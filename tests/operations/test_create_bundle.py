@@ -14,7 +14,7 @@ from tests.bundles.validation import problems
 from tests.rasters import write_raster
 from torchgeo_ext.bundles import read_bundle
 from torchgeo_ext.errors import BadInput, BadParameter, Canceled
-from torchgeo_ext.operations import create_bundle
+from torchgeo_ext.operations import compute_statistics, create_bundle
 
 CLASSES = [[1, 'water', '#1f78b4'], [5, 'land', '#33a02c'], [9, 'snow', '#ffffff']]
 
@@ -97,6 +97,26 @@ def test_statistics_by_hand_win_over_the_image(ckpt, image, tmp_path):
     )
     bands = read_bundle(tmp_path / 'bundle').card.bands
     assert [(band.name, band.std) for band in bands] == [('B4', 1e4), ('B2', 1e4), ('B3', 1e4)]
+
+
+def test_statistics_from_a_file(ckpt, image, tmp_path):
+    compute_statistics(image, tmp_path / 's.json')
+    create_bundle(ckpt, tmp_path / 'one', statistics=tmp_path / 's.json')
+    card = read_bundle(tmp_path / 'one').card
+    assert [(b.name, b.center_wavelength) for b in card.bands] == [
+        ('B2', pytest.approx(0.492)),
+        ('B3', pytest.approx(0.56)),
+        ('B4', pytest.approx(0.665)),
+    ]
+    with rasterio.open(image) as dataset:
+        green = dataset.read(2).astype(float)
+    assert card.bands[1].mean == pytest.approx(green.mean())
+    assert card.bands[1].std == pytest.approx(green.std())
+    create_bundle(ckpt, tmp_path / 'two', statistics=tmp_path / 's.json', mean='1', std='2')
+    assert [(b.mean, b.std) for b in read_bundle(tmp_path / 'two').card.bands] == [(1, 2)] * 3
+    compute_statistics(image, tmp_path / 'less.json', bands=[1])
+    with pytest.raises(BadInput, match='has 1 bands, but the model reads 3'):
+        create_bundle(ckpt, tmp_path / 'no', statistics=tmp_path / 'less.json')
 
 
 def test_predicts_as_the_task_did(ckpt, tmp_path):

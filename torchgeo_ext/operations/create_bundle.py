@@ -76,6 +76,7 @@ def create_bundle(
     *,
     image: Raster | None = None,
     bands: Annotated[list[int], bands_of('image')] | None = None,
+    statistics: Annotated[StrPath, Kind('file', extensions=('json',))] | None = None,
     mean: str = '',
     std: str = '',
     classes: Annotated[list[list[Any]], table_of('value', 'name', 'color')] | None = None,
@@ -103,13 +104,15 @@ def create_bundle(
             PixelwiseRegression or a task of an installed plugin.
         output: Folder to write; a bundle that is there already is replaced.
         image: An image like those it was trained with. Names, wavelengths and nodata of the bands
-            are taken from it, and their statistics unless mean and std are given.
+            are taken from it, and their statistics unless these are given.
         bands: Numbers of the image's bands in the order the model was trained with.
+        statistics: File of Compute statistics for the images it was trained with, of the bands in
+            the model's order.
         mean: What training subtracted from the pixel values, before it divided by std. One number
             per band, separated by commas, or one for all.
         std: What training divided by. One number per band, separated by commas, or one for all.
-            Left out together with mean and image: what the checkpoint knows, else 255, which is
-            TorchGeo's default.
+            Left out together with mean, statistics and image: what the checkpoint knows, else 255,
+            which is TorchGeo's default.
         classes: Pixel value, name and colour (#rrggbb) of each class in the order of the training
             labels.
         name: Name of the model; that of the file if left out.
@@ -146,7 +149,7 @@ def create_bundle(
         description=description or bundle.card.description,
         license=license,
         citation=citation,
-        bands=_bands(bundle.card, image, bands, mean, std, portion(progress, 0.1, 0.8)),
+        bands=_bands(bundle.card, image, bands, statistics, mean, std, portion(progress, 0.1, 0.8)),
         classes=_classes(classes) if classes else bundle.card.classes,
         resolution_minimum=finest or bundle.card.resolution_minimum,
         resolution_maximum=coarsest or bundle.card.resolution_maximum,
@@ -185,6 +188,7 @@ def _bands(
     card: 'BundleCard',
     image: StrPath | None,
     numbers: Sequence[int] | None,
+    statistics: StrPath | None,
     mean: str,
     std: str,
     progress: Progress,
@@ -192,24 +196,24 @@ def _bands(
     """Describe the bands by what the user says, else by the image, else by the checkpoint."""
     from torchgeo_ext.bundles.checkpoint import TORCHGEO_STD
 
-    bands = card.bands
+    bands = card.bands if statistics is None else _from_file(statistics, len(card.bands))
     if image is not None:
         chosen = _chosen_bands(image, numbers, len(bands))
         bands = tuple(
             dataclasses.replace(
                 band,
                 name=found.name or band.name,
-                center_wavelength=found.wavelength,
+                center_wavelength=found.wavelength or band.center_wavelength,
                 nodata=found.nodata,
             )
             for band, found in zip(bands, chosen, strict=True)
         )
-        if not mean and not std:
+        if statistics is None and not mean and not std:
             return _with_statistics(bands, image, [found.index for found in chosen], progress)
     if not mean and not std:
         if all((band.mean, band.std) == (0, TORCHGEO_STD) for band in bands):
             log.warning(
-                'Neither image nor mean and std are given: pixel values will be divided by 255, '
+                'Neither image, statistics nor mean and std are given: pixels are divided by 255, '
                 "as TorchGeo's data modules do unless told otherwise."
             )
         return bands
@@ -218,6 +222,18 @@ def _bands(
         dataclasses.replace(band, mean=m, std=s)
         for band, m, s in zip(bands, means, stds, strict=True)
     )
+
+
+def _from_file(path: StrPath, count: int) -> 'tuple[Band, ...]':
+    from torchgeo_ext.inference.statistics import BandStatistics
+
+    bands = BandStatistics.load(path).as_bands()
+    if len(bands) != count:
+        raise BadInput(
+            f'statistics: {path} has {len(bands)} bands, but the model reads {count}.',
+            "Compute them for the model's bands, in its order (bands of Compute statistics).",
+        )
+    return bands
 
 
 def _chosen_bands(image: StrPath, numbers: Sequence[int] | None, count: int) -> 'list[RasterBand]':

@@ -6,19 +6,18 @@ detection. Neural Computing and Applications 35, 8471-8486. https://arxiv.org/ab
 The attributes have the names the published checkpoints use.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
 import torch
 import torchvision.transforms.v2 as T
 from einops import rearrange
-from timm.models import adapt_input_conv
 from torch import Tensor, nn
 from torchvision.models import EfficientNet_B4_Weights, Weights, WeightsEnum, efficientnet_b4
 
-from torchgeo_ext.hub import weights_file
 from torchgeo_ext.models._pairs import two_dates
+from torchgeo_ext.models._weights import load_fitting, read_state
 
 _IMAGENET = T.Normalize(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])
 _TRANSFORMS = nn.Sequential(T.Normalize(mean=[0.0], std=[255.0]), _IMAGENET)
@@ -244,37 +243,20 @@ def tinycd(
         raise ValueError('weights has a backbone already; leave out backbone_weights')
     model = TinyCD(in_channels, num_classes)
     if weights:
-        model.load_state_dict(_fit(_read(weights), model, in_channels))
+        state = read_state(weights)
+        for key in _PER_BAND:
+            state[key] = state[key][torch.arange(in_channels) % 3]
+        load_fitting(model, state, _OVER_BANDS, ['_classify.'])
     if backbone_weights:
         encoder = {
-            key.replace('features', '_backbone', 1): value
-            for key, value in _read(backbone_weights).items()
+            key.removeprefix('features.'): value
+            for key, value in read_state(backbone_weights).items()
             if key.startswith(('features.0.', 'features.1.', 'features.2.', 'features.3.'))
         }
-        model.load_state_dict(_fit(encoder, model, in_channels))
+        load_fitting(model._backbone, encoder, ['0.0.weight'])
     return model
-
-
-def _read(weights: WeightsEnum) -> Mapping[str, Tensor]:
-    path = weights_file(weights)
-    state: Mapping[str, Tensor] = torch.load(path, map_location='cpu', weights_only=True)
-    return state
 
 
 #: Layers whose filters run over the bands, and layers that have an entry for each band.
 _OVER_BANDS = ('_backbone.0.0.weight', '_first_mix._linear._linears.0.0.weight')
 _PER_BAND = ('_first_mix._mixing._convmix.0.weight', '_first_mix._mixing._convmix.0.bias')
-
-
-def _fit(state: Mapping[str, Tensor], model: TinyCD, bands: int) -> dict[str, Tensor]:
-    """Fit weights of three bands to a model; what they lack stays as the model has it."""
-    own = model.state_dict()
-    fitted = own | dict(state)
-    for key in state.keys() & _OVER_BANDS:
-        fitted[key] = adapt_input_conv(bands, state[key])
-    for key in state.keys() & _PER_BAND:
-        fitted[key] = state[key][torch.arange(bands) % 3]
-    for key in own:
-        if key.startswith('_classify.') and fitted[key].shape != own[key].shape:
-            fitted[key] = own[key]
-    return fitted

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from rasterio.warp import transform as reproject
 
 from torchgeo_ext.errors import BadInput
-from torchgeo_ext.inference.grid import Grid
+from torchgeo_ext.inference.grid import Grid, transform_points
 from torchgeo_ext.inference.reader import RasterSource
 from torchgeo_ext.inference.rewrite import moved
 from torchgeo_ext.inference.shift import WindowShift, measure_shifts
@@ -148,15 +148,9 @@ def fit_affine(
 
 
 def _distance(fitted: Affine, there: Floats, wanted: Floats) -> Floats:
-    x, y = _apply(fitted, there)
+    x, y = transform_points(fitted, *there.T)
     distance: Floats = np.hypot(x - wanted[:, 0], y - wanted[:, 1])
     return distance
-
-
-def _apply(transform: Affine, points: Floats) -> tuple[Floats, Floats]:
-    a, b, c, d, e, f = transform[:6]
-    x, y = points.T
-    return a * x + b * y + c, d * x + e * y + f
 
 
 def _check_enough(
@@ -181,7 +175,7 @@ def _positions(windows: list[WindowShift], grid: Grid, own: Grid) -> tuple[Float
 
 
 def _to_map(pixels: Floats, grid: Grid, own: Grid) -> Floats:
-    x, y = _apply(grid.transform, pixels)
+    x, y = transform_points(grid.transform, *pixels.T)
     if grid.crs is not None and own.crs is not None and grid.crs != own.crs:
         x, y = reproject(grid.crs, own.crs, x, y)
     return np.column_stack([x, y]).astype(np.float64)

@@ -277,6 +277,12 @@ class Tiling:
                 yield Tile(row, column, Window(left, top, right - left, bottom - top))
 
 
+def transform_points(transform: Affine, x: Any, y: Any) -> tuple[Any, Any]:
+    """Apply an affine map to arrays of coordinates."""
+    a, b, c, d, e, f = transform[:6]
+    return a * x + b * y + c, d * x + e * y + f
+
+
 def check_tiling(tile_size: int, overlap: int) -> None:
     """Refuse sizes that make no tiling.
 

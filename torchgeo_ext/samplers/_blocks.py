@@ -12,7 +12,7 @@ from rasterio.crs import CRS
 from rasterio.windows import Window
 from scipy.spatial import cKDTree
 
-from torchgeo_ext.inference.grid import Grid
+from torchgeo_ext.inference.grid import Grid, transform_points
 from torchgeo_ext.samplers._place import differ, transformer
 from torchgeo_ext.samplers._roles import MARGIN, TRAINING, UNUSED, VALIDATION, Roles
 
@@ -47,10 +47,10 @@ class BlockLattice:
         columns = np.arange(window.width)[None, :] + window.col_off + 0.5
         rows = np.arange(window.height)[:, None] + window.row_off + 0.5
         if not differ(self.crs, grid.crs):
-            return _apply(~self.transform @ grid.transform, columns, rows)
-        x, y = np.broadcast_arrays(*_apply(grid.transform, columns, rows))
+            return transform_points(~self.transform @ grid.transform, columns, rows)
+        x, y = np.broadcast_arrays(*transform_points(grid.transform, columns, rows))
         x, y = transformer(grid.crs, self.crs).transform(x, y)
-        return _apply(~self.transform, x, y)
+        return transform_points(~self.transform, x, y)
 
     def keys(self, grid: Grid, window: Window) -> NDArray[np.int64]:
         """Give the block each pixel of a window lies in, as one integer."""
@@ -76,11 +76,6 @@ def coarser_key(key: int) -> int:
     """Give the key of the block, twice as wide, that a block is part of."""
     row, column = divmod(key + _STRIDE // 2, _STRIDE)
     return (row // 2) * _STRIDE + (column - _STRIDE // 2) // 2
-
-
-def _apply(transform: Affine, x: Any, y: Any) -> tuple[Any, Any]:
-    a, b, c, d, e, f = transform[:6]
-    return a * x + b * y + c, d * x + e * y + f
 
 
 def _among(keys: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -5,7 +5,7 @@ import logging
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from torchgeo_ext.errors import BadParameter, MissingWeights
 from torchgeo_ext.operations._validate import near_matches
@@ -20,17 +20,20 @@ Architecture = Literal[
     'unet', 'unet++', 'deeplabv3', 'deeplabv3+', 'dpt', 'fcn', 'fpn', 'linknet', 'manet', 'pan',
     'pspnet', 'segformer', 'upernet',
 ]  # fmt: skip
+RegisteredArchitecture = Literal[
+    'bit', 'cfnet', 'changeformer', 'changemamba_bcd_tiny', 'fsgnet', 'tinycd',
+]  # fmt: skip
 ChangeArchitecture = Literal[
-    'fcsiamdiff', 'fcsiamconc', 'changevit', 'btc', 'bit', 'cfnet', 'changeformer',
-    'changemamba_bcd_tiny', 'fsgnet', 'tinycd', 'unet', 'unet++', 'deeplabv3', 'deeplabv3+',
-    'dpt', 'fcn', 'fpn', 'linknet', 'manet', 'pan', 'pspnet', 'segformer', 'upernet',
+    'fcsiamdiff', 'fcsiamconc', 'changevit', 'btc', RegisteredArchitecture,
+    'unet', 'unet++', 'deeplabv3', 'deeplabv3+', 'dpt', 'fcn', 'fpn', 'linknet',
+    'manet', 'pan', 'pspnet', 'segformer', 'upernet',
 ]  # fmt: skip
 
 #: The word for weights learnt from photographs, which every backbone has.
 IMAGENET = 'imagenet'
 
 #: Networks without a choice of backbones, which start at random.
-_WHOLE = ('bit', 'cfnet', 'changeformer', 'changemamba_bcd_tiny', 'fcn', 'fsgnet', 'tinycd')
+_WHOLE = ('fcn', *get_args(RegisteredArchitecture))
 
 #: Backbones of the one architecture that brings its own.
 _BTC_BACKBONES = ('swin_base', 'swin_small', 'swin_tiny')

@@ -3,7 +3,6 @@
 Axes: b batch, t date, c channel, h height, w width.
 """
 
-import inspect
 from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any
@@ -21,6 +20,7 @@ from torchmetrics import Metric
 from torchvision.models import WeightsEnum
 
 from torchgeo_ext.errors import BadInput, BadParameter
+from torchgeo_ext.tasks._registered import build_registered, builder_parameters
 
 #: Marks pixels without label.
 IGNORE = -1
@@ -70,31 +70,18 @@ class PairTask(BaseTask):
 
     def configure_models(self) -> None:
         """Build the network."""
-        # names are looked up when a task is made; the registry knows the tasks themselves too
-        from torchgeo_ext import registry
-
         name, further = self.hparams['model'], dict(self.hparams['model_args'] or {})
-        builder = registry.models[name]
-        known = inspect.signature(builder).parameters
-        bands = 'in_chans' if 'in_chans' in known else 'in_channels'
         start = {'weights': self.weights, 'backbone_weights': self.backbone_weights}
+        head = self.head_arguments(builder_parameters(name))
         if further.keys() & start.keys():
             raise BadParameter(
                 f'model_args: weights of {name} are among them.',
                 "Use the task's own arguments weights and backbone_weights.",
             )
-        arguments = (
-            {bands: self.hparams['in_channels']}
-            | self.head_arguments(known)
-            | {key: _weight(value) for key, value in start.items() if value is not None}
-            | further
+        chosen = {key: _weight(value) for key, value in start.items() if value is not None}
+        self.model = build_registered(
+            name, self.hparams['in_channels'], head | chosen | further, type(self).__name__
         )
-        if strange := sorted(arguments.keys() - known.keys()):
-            raise BadParameter(
-                f'model: {name} does not take {", ".join(strange)}.',
-                f'It takes {", ".join(known)}. Choose a model made for {type(self).__name__}.',
-            )
-        self.model = builder(**arguments)
 
     def configure_metrics(self) -> None:
         """Set up the metrics of each stage."""

@@ -1,13 +1,12 @@
 """Change detection from partly labelled pairs of rasters."""
 
-import inspect
-
 from einops import rearrange
 from torch import Tensor
 from torchgeo.tasks import ChangeDetection
 
 from torchgeo_ext.errors import BadParameter
 from torchgeo_ext.tasks._masked import FURTHER_DECODERS, MaskedLabels
+from torchgeo_ext.tasks._registered import build_registered
 
 
 class MaskedChangeDetection(MaskedLabels, ChangeDetection):
@@ -40,10 +39,9 @@ class MaskedChangeDetection(MaskedLabels, ChangeDetection):
                     f'weights: {name} cannot start from {self.weights!r} here.',
                     'Leave weights out, or load a state_dict into the model of the task.',
                 )
-            builder = registry.models[name]
-            known = inspect.signature(builder).parameters
-            argument = 'in_chans' if 'in_chans' in known else 'in_channels'
-            self.model = builder(**{argument: bands, 'num_classes': classes})
+            self.model = build_registered(
+                name, bands, {'num_classes': classes}, type(self).__name__
+            )
         else:
             super().configure_models()
 

@@ -93,6 +93,18 @@ def _corners(grid: 'Grid') -> str:
     return f'{", ".join(f"{value:.8g}" for value in grid.bounds)} ({grid.crs})'
 
 
+def plain_source(image: Image, resampling: str) -> 'RasterSource':
+    """Read the bands the user chose, or all, as they are."""
+    from torchgeo_ext.inference import RasterSource
+
+    return RasterSource(
+        str(image.path),
+        bands=tuple(image.bands) if image.bands else None,
+        resampling=resampling,
+        argument=image.argument,
+    )
+
+
 def report_shift(
     sources: 'Sequence[RasterSource]', grid: 'Grid', progress: Progress
 ) -> 'Shift | None':
@@ -128,18 +140,8 @@ class WithoutTraining:
     """
 
     def __init__(self, method: 'Method', images: Sequence[Image], plan: Plan) -> None:
-        from torchgeo_ext.inference import RasterSource
-
         self._method, self._plan = method, plan
-        self.sources = [
-            RasterSource(
-                str(image.path),
-                bands=tuple(image.bands) if image.bands else None,
-                resampling=plan.resampling,
-                argument=image.argument,
-            )
-            for image in images
-        ]
+        self.sources = [plain_source(image, plan.resampling) for image in images]
 
     def detect(self, grid: 'Grid', wanted: Mapping[str, Any], progress: Progress) -> Detected:
         """Find change and write rasters.

@@ -91,19 +91,12 @@ def coregister(
     from torchgeo_ext.inference import RasterSource
     from torchgeo_ext.inference.coregister import register
     from torchgeo_ext.inference.rewrite import moved, rewrite
-    from torchgeo_ext.operations._change import common_grid
+    from torchgeo_ext.operations._change import common_grid, plain_source
     from torchgeo_ext.operations._predict import Image
 
-    grid = common_grid(Image(reference, None, 'reference'), Image(image, None, 'image'), None)
-    fixed, moving = (
-        RasterSource(
-            str(path), bands=tuple(bands) if bands else None, resampling='cubic', argument=name
-        )
-        for path, bands, name in (
-            (reference, reference_bands, 'reference'),
-            (image, image_bands, 'image'),
-        )
-    )
+    images = (Image(reference, reference_bands, 'reference'), Image(image, image_bands, 'image'))
+    grid = common_grid(*images, None)
+    fixed, moving = (plain_source(each, 'cubic') for each in images)
     found = register(
         fixed, moving, grid, correction, along=windows, progress=portion(progress, 0.0, 0.6)
     )

@@ -79,21 +79,16 @@ def match_radiometry(
     Raises:
         BadInput: If too few pixels are valid in both images, or did not change.
     """
-    from torchgeo_ext.inference import MaskSource, RasterSource
+    from torchgeo_ext.inference import MaskSource
     from torchgeo_ext.inference.pairs import PixelPairs
     from torchgeo_ext.inference.radiometry import match
     from torchgeo_ext.inference.rewrite import rewrite
-    from torchgeo_ext.operations._change import common_grid
+    from torchgeo_ext.operations._change import common_grid, plain_source
     from torchgeo_ext.operations._predict import Image
 
-    grid = common_grid(Image(reference, None, 'reference'), Image(image, None, 'image'), None)
-    fixed, changing = (
-        RasterSource(str(path), bands=tuple(bands) if bands else None, argument=name)
-        for path, bands, name in (
-            (reference, reference_bands, 'reference'),
-            (image, image_bands, 'image'),
-        )
-    )
+    images = (Image(reference, reference_bands, 'reference'), Image(image, image_bands, 'image'))
+    grid = common_grid(*images, None)
+    fixed, changing = (plain_source(each, 'bilinear') for each in images)
     wanted = None if mask is None else MaskSource(str(mask))
     with PixelPairs(fixed, changing, grid, wanted) as pairs:
         found = match(

@@ -99,6 +99,45 @@ def test_processes_share_the_features(land, fields, processes):
     assert sorted(cut for part in parts for cut in part) == sorted(cuts(whole))
 
 
+class TestValidFraction:
+    @pytest.fixture
+    def valid(self):
+        valid = np.random.default_rng(0).random((64, 80)) < 0.9
+        valid[:, :38] = False
+        return valid
+
+    @pytest.mark.parametrize('fraction', [0.3, 0.6])
+    @pytest.mark.parametrize('jitter', [0.0, 0.5])
+    def test_is_guaranteed(self, valid, fields, fraction, jitter):
+        sampler = PolygonSampler(
+            Land(grid_of(64, 80), valid=[valid]),
+            size=16, features=fields, jitter=jitter, length=100, seed=0, min_valid=fraction,
+        )  # fmt: skip
+        found = list(sampler.cuts())
+        assert len(found) == len(sampler) == 100
+        assert min(valid[cut.window.toslices()].mean() for cut in found) >= fraction
+        # two of four lie in the void, and the others come as often as each other
+        numbers = [cut.tile_id for cut in found]
+        assert (numbers.count(1), numbers.count(2)) == (50, 50)
+
+    @pytest.mark.parametrize('processes', [2, 3])
+    def test_processes_share_the_work(self, valid, fields, processes):
+        land = Land(grid_of(64, 80), valid=[valid])
+        given = {'size': 16, 'features': fields, 'jitter': 0.5, 'min_valid': 0.5, 'seed': 2}
+        parts = [
+            cuts(PolygonSampler(land, **given, length=12, rank=rank, world_size=processes))
+            for rank in range(processes)
+        ]
+        whole = cuts(PolygonSampler(land, **given, length=12))
+        assert [parts[i % processes][i // processes] for i in range(12)] == whole
+
+    def test_what_cannot_be_had_is_said(self, valid, fields):
+        land = Land(grid_of(64, 80), valid=[valid])
+        sampler = PolygonSampler(land, size=16, features=fields, min_valid=1.0, seed=0)
+        with pytest.raises(BadInput, match=r'enough valid pixels.*min_valid'):
+            list(sampler)
+
+
 def test_plain_datasets_and_small_rasters(fields):
     assert len(list(PolygonSampler(Plain(grid_of(12, 12)), size=16, features=fields, seed=0))) == 2
 

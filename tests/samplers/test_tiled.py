@@ -11,7 +11,7 @@ from torchgeo.samplers import GriddedPatchSampler, SequentialTimestampSampler, U
 
 from tests.datasets.makers import CORNER
 from tests.samplers.makers import Land, Plain, counted, cuts, grid_of
-from torchgeo_ext.errors import BadParameter
+from torchgeo_ext.errors import BadInput, BadParameter
 from torchgeo_ext.samplers import TiledSampler
 
 X, Y = CORNER
@@ -120,6 +120,62 @@ def test_tiles_without_weight_are_left_out():
     assert len(sampler) == 1
     with pytest.raises(BadParameter, match='weights'):
         TiledSampler(land, size=32, weights=[weights], cell=7)
+
+
+class TestValidFraction:
+    @pytest.fixture
+    def valid(self):
+        valid = np.random.default_rng(0).random((64, 80)) < 0.9
+        valid[:, :37] = False
+        return valid
+
+    @pytest.mark.parametrize('fraction', [0.05, 0.5, 0.9])
+    @pytest.mark.parametrize('processes', [1, 3])
+    def test_only_tiles_below_it_are_left_out(self, valid, fraction, processes):
+        land = Land(grid_of(64, 80), valid=[valid])
+        whole = TiledSampler(land, size=16, overlap=4)
+        enough = [
+            tile for tile in whole.tile_ids.tolist()
+            if valid[whole.window(tile).toslices()].mean() >= fraction
+        ]  # fmt: skip
+        assert 0 < len(enough) < len(whole)
+        parts = [
+            TiledSampler(
+                land, size=16, overlap=4, min_valid=fraction, rank=rank, world_size=processes
+            )
+            for rank in range(processes)
+        ]
+        found = [patch for part in parts for patch in part]
+        # they keep their numbers and places
+        assert [patch.tile_id for patch in found] == enough
+        assert [patch.window for patch in found] == [whole.window(tile) for tile in enough]
+        assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+    def test_goes_with_regions_and_weights(self, valid):
+        land = Land(grid_of(64, 80), grid_of(16, 16, row=100), valid=[valid, np.ones((16, 16))])
+        weights = [np.ones((4, 5)), np.zeros((1, 1))]
+        weights[0][0] = 0
+        sampler = TiledSampler(
+            land, size=16, min_valid=0.5, weights=weights, cell=16,
+            roi=shapely.box(X, Y - 800, X + 640, Y),
+        )  # fmt: skip
+        assert sampler.tile_ids.tolist() == [7, 8, 12, 13, 17, 18]
+
+    def test_by_a_function(self, valid):
+        plain = Plain(grid_of(64, 80))
+        with pytest.raises(BadParameter, match='Give valid'):
+            TiledSampler(plain, size=16, min_valid=0.5)
+        sampler = TiledSampler(
+            plain, size=16, min_valid=0.85, valid=lambda _, window: valid[window.toslices()]
+        )
+        for cut in sampler.cuts():
+            assert valid[cut.window.toslices()].mean() >= 0.85
+
+    def test_beyond_a_raster_nothing_is_valid(self):
+        land = Land(grid_of(8, 16))
+        assert len(TiledSampler(land, size=16, min_valid=0.5)) == 1
+        with pytest.raises(BadInput, match=r'no tile of 16 x 16 .*min_valid'):
+            TiledSampler(land, size=16, min_valid=0.51)
 
 
 def test_sizes_in_units_of_the_reference_system(land):

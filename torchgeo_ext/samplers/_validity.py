@@ -17,6 +17,9 @@ from torchgeo_ext.samplers._place import Place
 #: Says for a window of a raster which pixels are valid, (h, w).
 Valid = str | os.PathLike[str] | Callable[[Grid, Window], NDArray[np.bool_]]
 
+#: Cells along the shorter side of a patch.
+_CELLS = 8
+
 
 class Validity:
     """Tells exactly which patches hold enough valid pixels, reading as few of them as it can.
@@ -26,10 +29,10 @@ class Validity:
 
     Args:
         place: The rasters.
+        size: Height and width of a patch in pixels.
         fraction: Part of a patch that has to be valid, 0 to 1; what lies beyond a raster is not.
         source: A mask raster (0 is invalid), a function, or None for the dataset's own pixels.
         dataset: Read by ``pixels(scene, window).valid`` if there is no source.
-        cell: Height and width of the cells in pixels.
         cache: Folder to keep the counts of a mask raster in.
 
     Raises:
@@ -39,17 +42,19 @@ class Validity:
     def __init__(
         self,
         place: Place,
+        size: tuple[int, int],
         fraction: float,
         source: Valid | None,
         dataset: GeoDataset,
-        cell: int,
         cache: str | os.PathLike[str] | None,
     ) -> None:
         if not 0 < fraction <= 1:
             raise BadParameter(f'min_valid: {fraction} is not between 0 and 1.')
-        self._fraction = fraction
+        self._size = size
+        self._needed = fraction * size[0] * size[1] - 1e-6
         self._grids = place.grids
         self._read = _reader(place.grids, source, dataset)
+        cell = max(1, min(size) // _CELLS)
         if isinstance(source, str | os.PathLike):
             counts: Sequence[NDArray[Any]] = kept(
                 cache, [str(source)], place.grids, ['valid', cell], self._counter(cell)
@@ -60,23 +65,20 @@ class Validity:
             CellSums(count, cell, grid) for count, grid in zip(counts, place.grids, strict=True)
         ]
 
-    def enough(
-        self, scene: int, tops: NDArray[Any], lefts: NDArray[Any], size: tuple[int, int]
-    ) -> NDArray[np.bool_]:
-        """Tell which windows have enough valid pixels."""
-        needed = self._fraction * size[0] * size[1] - 1e-6
+    def enough(self, scene: int, tops: NDArray[Any], lefts: NDArray[Any]) -> NDArray[np.bool_]:
+        """Tell which patches, by their first rows and columns, have enough valid pixels."""
         sums = self._sums[scene]
-        enough: NDArray[np.bool_] = sums.within(tops, lefts, size) >= needed
-        possible = sums.touched(tops, lefts, size) >= needed
+        enough: NDArray[np.bool_] = sums.within(tops, lefts, self._size) >= self._needed
+        possible = sums.touched(tops, lefts, self._size) >= self._needed
         for number in np.flatnonzero(possible & ~enough):
-            enough[number] = self._count(scene, tops[number], lefts[number], size) >= needed
+            enough[number] = self._count(scene, tops[number], lefts[number]) >= self._needed
         return enough
 
-    def _count(self, scene: int, top: int, left: int, size: tuple[int, int]) -> int:
+    def _count(self, scene: int, top: int, left: int) -> int:
         grid = self._grids[scene]
         first_row, first = max(0, top), max(0, left)
-        height = min(grid.height, top + size[0]) - first_row
-        width = min(grid.width, left + size[1]) - first
+        height = min(grid.height, top + self._size[0]) - first_row
+        width = min(grid.width, left + self._size[1]) - first
         if height <= 0 or width <= 0:
             return 0
         window = Window(int(first), int(first_row), int(width), int(height))

@@ -1,5 +1,7 @@
 """Patches centred on features."""
 
+import itertools
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,9 +17,10 @@ from torchgeo_ext.errors import BadInput, BadParameter
 from torchgeo_ext.samplers._patches import Cut
 from torchgeo_ext.samplers._place import features_to_pixels
 from torchgeo_ext.samplers._sampler import PatchSampler, Seeded, Size, per_process
+from torchgeo_ext.samplers._validity import Valid, Validity
 from torchgeo_ext.samplers.cell_weights import read_features
 
-#: Draws until a point lies inside of a polygon.
+#: Draws until a point lies inside of a polygon, and until a patch holds enough measurements.
 _TRIES = 50
 
 
@@ -35,16 +38,21 @@ class PolygonSampler(PatchSampler):
         jitter: How far the middle of a patch is from the feature at most, as a part of a patch: at
             0.5 the feature may lie on the edge.
         length: Patches per epoch, over all processes; by default one per feature. All features are
-            gone over before any comes again.
+            gone over before any comes again, but for those that no patch shows with enough
+            measurements.
         seed: Seed of the drawing; by default that of torch, so that ``seed_everything`` rules.
         units: Whether ``size`` is in pixels or in units of the dataset's reference system.
         roi: Features outside of this region are left out.
         toi: Time to sample from: rasters of other times are left out.
+        min_valid: Part of each patch, 0 to 1, that holds measurements at least.
+        valid: What is valid: a mask raster (0 is not), or a function of a grid and a window of it
+            that gives booleans (h, w). By default the dataset's own ``pixels``.
+        cache: Folder to keep counts of a mask raster in; by default one in the user's cache.
         rank: Number of this process; by default that of ``torch.distributed``.
         world_size: Number of processes.
 
     Raises:
-        BadInput: If no feature lies on a raster.
+        BadInput: If no feature lies on a raster, or none is among enough measurements.
         BadParameter: If ``jitter`` is out of range, or ``roi`` or ``toi`` leave nothing.
     """
 
@@ -62,6 +70,9 @@ class PolygonSampler(PatchSampler):
         units: Units = Units.PIXELS,
         roi: Any | None = None,
         toi: pd.Interval | None = None,
+        min_valid: float = 0.0,
+        valid: Valid | None = None,
+        cache: str | os.PathLike[str] | None = None,
         rank: int | None = None,
         world_size: int | None = None,
     ) -> None:
@@ -79,6 +90,9 @@ class PolygonSampler(PatchSampler):
                 f'features: none in {features} lies where patches are drawn.',
                 'Choose features of the same place and check their reference system.',
             )
+        self._validity = (
+            Validity(self.place, self.size, min_valid, valid, dataset, cache) if min_valid else None
+        )
         self.length = length or len(self._numbers)
 
     def __len__(self) -> int:
@@ -89,14 +103,33 @@ class PolygonSampler(PatchSampler):
         """Yield the exact pixels of this process's share of an epoch."""
         rank, processes = self.share
         random = self._seeded.generator(self.epoch, processes)
-        wanted = len(self) * processes
-        rounds = -(-wanted // len(self._numbers))
-        order = np.concatenate([random.permutation(self._numbers) for _ in range(rounds)])[:wanted]
-        for position, number in enumerate(order.tolist()):
-            # all processes use up the same random numbers
-            cut = self._cut(number, random)
-            if position % processes == rank:
-                yield cut
+        # all processes use up the same random numbers
+        drawn = itertools.islice(self._draw(random), len(self) * processes)
+        yield from itertools.islice(drawn, rank, None, processes)
+
+    def _draw(self, random: np.random.Generator) -> Iterator[Cut]:
+        """Draw patches without end, of all features before any comes again."""
+        while True:
+            found = False
+            for number in random.permutation(self._numbers).tolist():
+                tries = (self._cut(number, random) for _ in range(_TRIES))
+                cut = next(filter(self._is_enough, tries), None)
+                if cut is not None:
+                    found = True
+                    yield cut
+            if not found:
+                raise BadInput(
+                    f'features: no patch of {self.size[0]} x {self.size[1]} pixels with one of '
+                    f'them holds enough valid pixels.',
+                    'Choose a smaller size or min_valid.',
+                )
+
+    def _is_enough(self, cut: Cut) -> bool:
+        """Tell whether a patch holds enough measurements."""
+        if self._validity is None:
+            return True
+        top, left = np.array([cut.window.row_off]), np.array([cut.window.col_off])
+        return bool(self._validity.enough(cut.scene, top, left)[0])
 
     def _find(self, features: str) -> dict[int, list[tuple[int, Any]]]:
         """Find the rasters of each feature and its shape on them in pixels."""

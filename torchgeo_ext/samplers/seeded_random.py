@@ -93,9 +93,7 @@ class SeededRandomSampler(PatchSampler):
         self._choices = [(1.0, self._choice(weights))]
         self._seeded = Seeded(seed)
         self._validity = (
-            Validity(self.place, min_valid, valid, dataset, max(1, self.cell // 4), cache)
-            if min_valid
-            else None
+            Validity(self.place, self.size, min_valid, valid, dataset, cache) if min_valid else None
         )
         area = sum(int(cells.sum()) for cells in self._open)
         self.length = length or max(1, round(area / (self.size[0] * self.size[1])))
@@ -187,9 +185,7 @@ class SeededRandomSampler(PatchSampler):
                 good = self.place.inside(scene, places[here, 1], places[here, 2], self.size)
             if self._validity is not None:
                 left = here[good]
-                good[good] = self._validity.enough(
-                    scene, places[left, 1], places[left, 2], self.size
-                )
+                good[good] = self._validity.enough(scene, places[left, 1], places[left, 2])
             accepted[here] = good
         return accepted
 

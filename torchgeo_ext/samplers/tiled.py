@@ -1,5 +1,6 @@
 """Tiles that own every pixel exactly once."""
 
+import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -11,12 +12,13 @@ from rasterio.windows import Window
 from torchgeo.datasets import GeoDataset
 from torchgeo.samplers import Units
 
-from torchgeo_ext.errors import BadParameter
+from torchgeo_ext.errors import BadInput, BadParameter
 from torchgeo_ext.inference.grid import ALIGNED, Axis, check_tiling
 from torchgeo_ext.samplers._cells import CellSums
 from torchgeo_ext.samplers._patches import Cut, Location
 from torchgeo_ext.samplers._place import cell_shape
 from torchgeo_ext.samplers._sampler import PatchSampler, Size, pixels
+from torchgeo_ext.samplers._validity import Valid, Validity
 
 
 class TiledSampler(PatchSampler):
@@ -41,6 +43,10 @@ class TiledSampler(PatchSampler):
             system.
         roi: Tiles whose core lies outside of this region are left out.
         toi: Time to sample from: rasters of other times are left out.
+        min_valid: Tiles of which a smaller part, 0 to 1, holds measurements are left out.
+        valid: What is valid: a mask raster (0 is not), or a function of a grid and a window of it
+            that gives booleans (h, w). By default the dataset's own ``pixels``.
+        cache: Folder to keep counts of a mask raster in; by default one in the user's cache.
         rank: Number of this process; by default that of ``torch.distributed``.
         world_size: Number of processes.
 
@@ -49,6 +55,7 @@ class TiledSampler(PatchSampler):
             whatever is left out.
 
     Raises:
+        BadInput: If no tile holds enough measurements.
         BadParameter: If ``overlap`` is not smaller than ``size``, or ``roi`` or ``toi`` leave
             nothing.
     """
@@ -66,6 +73,9 @@ class TiledSampler(PatchSampler):
         units: Units = Units.PIXELS,
         roi: Any | None = None,
         toi: pd.Interval | None = None,
+        min_valid: float = 0.0,
+        valid: Valid | None = None,
+        cache: str | os.PathLike[str] | None = None,
         rank: int | None = None,
         world_size: int | None = None,
     ) -> None:
@@ -83,12 +93,21 @@ class TiledSampler(PatchSampler):
             for grid in self.place.grids
         ]
         self._starts = np.cumsum([0, *(len(y.starts) * len(x.starts) for y, x in self._axes)])
+        validity = (
+            Validity(self.place, self.size, min_valid, valid, dataset, cache) if min_valid else None
+        )
         self.tile_ids = np.concatenate(
             [
-                self._starts[scene] + np.flatnonzero(self._wanted(scene, weights, cell))
+                self._starts[scene] + np.flatnonzero(self._wanted(scene, weights, cell, validity))
                 for scene in range(len(self.place.grids))
             ]
         )
+        if validity is not None and not len(self.tile_ids):
+            raise BadInput(
+                f'min_valid: no tile of {self.size[0]} x {self.size[1]} pixels is valid by '
+                f'{min_valid:g} of its pixels.',
+                'Choose a smaller size or min_valid.',
+            )
 
     def __len__(self) -> int:
         """Number of tiles in this process's share."""
@@ -135,7 +154,11 @@ class TiledSampler(PatchSampler):
         )
 
     def _wanted(
-        self, scene: int, weights: Sequence[NDArray[Any]] | None, cell: int
+        self,
+        scene: int,
+        weights: Sequence[NDArray[Any]] | None,
+        cell: int,
+        validity: Validity | None,
     ) -> NDArray[np.bool_]:
         """Tell which tiles of a raster are not left out, row by row."""
         y, x = (np.array(axis.owned) for axis in self._axes[scene])
@@ -162,4 +185,8 @@ class TiledSampler(PatchSampler):
                 )
             positive = CellSums(np.asarray(weights[scene]) > 0, cell, grid)
             wanted &= positive.between(tops, ends, lefts, rights) > 0
+        if validity is not None:
+            starts = np.meshgrid(*(axis.starts for axis in self._axes[scene]), indexing='ij')
+            tops, lefts = (edges.ravel()[wanted] for edges in starts)
+            wanted[wanted] = validity.enough(scene, tops, lefts)
         return wanted

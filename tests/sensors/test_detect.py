@@ -100,6 +100,16 @@ def test_names_that_say_nothing(tmp_path, name):
     assert names(path) == [None] * 4
 
 
+def test_bands_of_prisma_by_wavelength_alone(tmp_path):
+    path = raster(tmp_path / 'PRS_L2D_STD_20200416101500_20200416101505_0001.tif', 234)
+    assert identify_bands(path) == (None,) * 234
+    own = sensor('prisma').bands[::-1]
+    with rasterio.open(path, 'r+') as dataset:
+        for index, band in enumerate(own, start=1):
+            dataset.update_tags(index, wavelength=1000 * band.wavelength + 0.1)
+    assert identify_bands(path) == own
+
+
 def test_an_open_raster(tmp_path):
     with rasterio.open(raster(tmp_path / 'm_4709963_se_14_1_20090818.tif', 4)) as dataset:
         assert detect_sensor(dataset).name == 'naip'

@@ -5,13 +5,17 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
+from torchgeo.datasets import BRIGHTDFC2025, LEVIRCDPlus
 
+from tests.data.bright import data as bright
 from tests.data.clcd import data as clcd
 from tests.data.dynamicearthnet import data as dynamicearthnet
+from tests.data.levircd import data as levircd
 from tests.data.levirmci import data as levirmci
 from tests.data.pairs import image, write
 from tests.data.pxclcd import data as pxclcd
 from tests.data.second import data as second
+from torchgeo_ext.bundles.checkpoint import DATA_CARD
 from torchgeo_ext.cli._fit import run
 from torchgeo_ext.datamodules import ChangePairDataModule
 from torchgeo_ext.datasets import CLCD, LEVIRMCI, PXCLCD, SECOND, SYSUCD, DynamicEarthNet
@@ -115,6 +119,9 @@ def test_what_cannot_be(tmp_path):
         ChangePairDataModule(SYSUCD, val_split='validation')
     with pytest.raises(BadParameter, match="bands: 'swir' is not one of blue, green, red, nir"):
         ChangePairDataModule(DynamicEarthNet, bands=['swir'])
+    for ratio, size in ((0.0, 16), (1.5, 16), (0.75, None)):
+        with pytest.raises(BadParameter, match='max_class_ratio is'):
+            ChangePairDataModule(SYSUCD, max_class_ratio=ratio, patch_size=size)
     pxclcd.make(tmp_path)
     random = np.random.default_rng(0)
     for folder, bands in (('A', 3), ('B', 3), ('label', 1)):
@@ -122,6 +129,53 @@ def test_what_cannot_be(tmp_path):
         write(tmp_path / 'val' / folder / '00001.png', values if bands == 3 else values[0] * 0)
     with pytest.raises(BadInput, match='different sizes: 24 x 24, 32 x 32'):
         next(iter(module_of(PXCLCD, tmp_path, 'validate').val_dataloader()))
+
+
+@pytest.mark.parametrize(
+    ('dataset', 'make', 'splits'),
+    [
+        (LEVIRCDPlus, levircd.make_plus, {'val_split': 'test'}),
+        (BRIGHTDFC2025, bright.make, {'test_split': 'val'}),
+    ],
+)
+def test_torchgeos_datasets(tmp_path, dataset, make, splits):
+    make(tmp_path)
+    module = module_of(dataset, tmp_path, patch_size=16, **splits)
+    batch = next(iter(module.train_dataloader()))
+    assert module.train_aug(batch)['image'].shape == (2, 2, 3, 16, 16)
+    whole = next(iter(module.val_dataloader()))
+    expected = (whole['image'][:, :, 0] - 123.675) / 58.395
+    assert torch.allclose(module.aug(whole)['image'][:, :, 0], expected, atol=1e-5)
+    with pytest.raises(BadParameter, match='gives all its bands'):
+        ChangePairDataModule(dataset, bands=['red'], **splits)
+
+
+def test_crops_that_one_class_does_not_fill(tmp_path):
+    pxclcd.make(tmp_path)
+    torch.manual_seed(0)
+    module = module_of(PXCLCD, tmp_path, patch_size=8, max_class_ratio=0.75, turn=False)
+    mask = torch.zeros(64, 1, 32, 32, dtype=torch.int64)
+    mask[:32, :, 16:] = 1  # the others have one class, so any crop of them is taken
+    batch = {'image': mask[:, None].expand(-1, 2, 3, -1, -1).float(), 'mask': mask}
+    cropped = module.train_aug(batch)
+    share = cropped['mask'].float().mean(dim=(1, 2, 3))
+    varied = (share[:32] >= 0.25) & (share[:32] <= 0.75)
+    assert varied.float().mean() > 0.5  # a single draw: 5 of 25 places
+    assert share[32:].eq(0).all()
+    # what was drawn anew is of one piece
+    brighter = cropped['image'][:, 0, 0] > cropped['image'].min()
+    assert torch.equal(brighter[:32], cropped['mask'][:32, 0] == 1)
+    plain = module_of(PXCLCD, tmp_path, patch_size=8, turn=False).train_aug(dict(batch))
+    share = plain['mask'].float().mean(dim=(1, 2, 3))
+    assert ((share[:32] >= 0.25) & (share[:32] <= 0.75)).float().mean() < 0.5
+
+
+def test_bundles_learn_of_figures_both_dates_share():
+    told = ChangePairDataModule(PXCLCD).state_dict()[DATA_CARD]
+    assert [band['name'] for band in told['bands']] == ['red', 'green', 'blue']
+    assert told['bands'][0]['mean'] == pytest.approx(123.675)
+    assert [entry['name'] for entry in told['classes']] == ['no change', 'change']
+    assert ChangePairDataModule(CLCD).state_dict() == {}
 
 
 CONFIG = """

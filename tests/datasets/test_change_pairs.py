@@ -14,6 +14,7 @@ from tests.data.fusu import data as fusu
 from tests.data.landsatscd import data as landsatscd
 from tests.data.pairs import classes, write
 from tests.data.second import data as second
+from tests.data.xbd import data as xbd
 from torchgeo_ext import datasets
 from torchgeo_ext.datasets import (
     CDD,
@@ -29,6 +30,7 @@ from torchgeo_ext.datasets import (
     DynamicEarthNet,
     FSC180k,
     LandsatSCD,
+    XBDDamage,
 )
 from torchgeo_ext.datasets._change_pairs import SemanticPairs
 from torchgeo_ext.datasets._pair_files import read_pixels
@@ -40,6 +42,7 @@ BINARY = {
     'CDD': 'cdd',
     'CLCD': 'clcd',
     'GZCD': 'gzcd',
+    'LEVIRCDTiles': 'levircd',
     'PXCLCD': 'pxclcd',
     'S2Looking': 's2looking',
     'SYSUCD': 'sysucd',
@@ -54,7 +57,7 @@ SEMANTIC = {
     'SECOND': 'second',
 }
 TEXT = {'ChangeChat105k': 'changechat', 'DisasterM3': 'disasterm3', 'LEVIRMCI': 'levirmci'}
-ALL = BINARY | SEMANTIC | TEXT
+ALL = BINARY | SEMANTIC | TEXT | {'XBDDamage': 'xbd'}
 
 
 def fake(name, root):
@@ -413,3 +416,23 @@ def test_records_of_disasterm3(tmp_path):
     (tmp_path / 'data' / 'images' / 'sar.tif').unlink()
     with pytest.raises(BadInput, match=r'images/sar.tif is missing'):
         DisasterM3(tmp_path)
+
+
+def test_damage_is_that_after_the_disaster(tmp_path):
+    xbd.make(tmp_path)
+    dataset = XBDDamage(tmp_path)
+    pair = dataset.pairs[0]
+    stored = read_pixels(pair.labels[0])[0].astype(int)
+    mask = dataset[0]['mask'][0].numpy()
+    assert np.array_equal(mask, np.where(stored == 255, -1, stored))
+    assert set(np.unique(mask)) == {-1, 0, 1, 2, 3, 4}
+    assert [path.stem.split('_')[2] for path in pair.images] == ['pre', 'post']
+
+
+def test_damage_in_the_folders_of_changemamba(tmp_path):
+    xbd.make(tmp_path, targets='masks', hold='holdout')
+    assert len(XBDDamage(tmp_path, 'hold')) == 2
+    gone = next((tmp_path / 'train' / 'masks').glob('*_post_*'))
+    gone.unlink()
+    with pytest.raises(BadInput, match=r'has no partner .*_target\.png'):
+        XBDDamage(tmp_path)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from torchgeo_ext.errors import BadInput
+from torchgeo_ext.errors import BadInput, BadParameter
 from torchgeo_ext.metrics import (
     BinaryChange,
     SemanticChangeByDate,
@@ -193,3 +193,16 @@ def test_reset_forgets(maps):
     metric.reset()
     assert metric.images == 0
     assert metric.confmat.sum() == 0
+
+
+def test_xview2_of_three_levels():
+    target = torch.tensor([[[0, 1, 2, 3, 3]]])
+    score = XView2Score(levels=3)
+    score.update((target > 0).long(), torch.tensor([[[0, 1, 2, 3, 2]]]), target)
+    figures = score.compute()
+    f1s = 1, 2 / 3, 2 / 3
+    names = ('intact_f1', 'damaged_f1', 'destroyed_f1')
+    assert [figures[name].item() for name in names] == pytest.approx(f1s)
+    assert figures['damage_f1'].item() == pytest.approx(3 / sum(1 / f1 for f1 in f1s), rel=1e-5)
+    with pytest.raises(BadParameter, match=r'levels is 5; it must be 3 \(BRIGHT\) or 4'):
+        XView2Score(levels=5)

@@ -69,6 +69,15 @@ def test_learns(model):
     assert min(figures[key] for key in ('building_f1', 'no_damage_f1', 'destroyed_f1')) > 0.8
 
 
+def test_levels_of_bright():
+    made = samples()
+    for sample in made:
+        sample['mask'] = sample['mask'].clamp(max=3)
+    logged = run_once(make(levels=3), made)
+    for figure in ('score', 'intact_f1', 'damaged_f1', 'destroyed_f1'):
+        assert 0 <= logged[f'val_xview2_{figure}'] <= 1
+
+
 def test_pixels_without_label_are_not_learned_from():
     task, batch = make(), batch_of(samples())
     batch['mask'][..., :4, :] = -1

@@ -224,8 +224,11 @@ def _with_data_card(card: BundleCard, content: Mapping[str, Any]) -> BundleCard:
 def _task(name: str) -> Task:
     from torchgeo import tasks
 
+    from torchgeo_ext.tasks import BinaryChangeDetection
+
     build = find_architecture(name, 'checkpoint')
-    if isinstance(build, type) and issubclass(build, tasks.ChangeDetection):
+    change = (tasks.ChangeDetection, BinaryChangeDetection)
+    if isinstance(build, type) and issubclass(build, change):
         return 'change'
     if isinstance(build, type) and issubclass(build, tasks.PixelwiseRegression):
         return 'regression'

@@ -16,18 +16,34 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ModelCheckpoint
-from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
+from lightning.pytorch.cli import (
+    ArgsType,
+    LightningArgumentParser,
+    LightningCLI,
+    ReduceLROnPlateau,
+    instantiate_class,
+)
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from matplotlib.figure import Figure
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LinearLR
 from torchgeo.datamodules import BaseDataModule
 from torchgeo.tasks import BaseTask
 
 from torchgeo_ext import __version__, registry
+from torchgeo_ext.cli._optimizers import ParameterGroup, group_parameters
 from torchgeo_ext.datamodules import GeoTIFFDataModule
 from torchgeo_ext.errors import BadInput, BadParameter
+from torchgeo_ext.tasks import BinaryChangeDetection
 from torchgeo_ext.tasks._pair_task import PairTask
 
 BEST, LAST = 'best', 'last'
+
+#: What of the configuration is about optimisers.
+_OPTIMISATION = ('optimizer', 'lr_scheduler', 'parameter_groups', 'warmup_steps')
+
+#: Share of the learning rate that a warm-up starts from, as in mmsegmentation's schedules.
+_WARMUP_START = 1e-6
 
 #: Samples to draw with their predictions.
 _SAMPLES = 4
@@ -59,7 +75,27 @@ def run(words: ArgsType) -> None:
 
 
 class TrainingCLI(LightningCLI):
-    """LightningCLI that keeps all files of a training together and never overwrites one."""
+    """LightningCLI that keeps all files of a training together and never overwrites one.
+
+    ``optimizer`` and ``lr_scheduler`` take the place of those of the task. The schedule goes by
+    steps where the training does (``trainer.max_steps``), else by epochs.
+    """
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add what goes with ``optimizer`` and ``lr_scheduler``."""
+        parser.add_argument(
+            '--parameter_groups',
+            type=list[ParameterGroup] | None,
+            default=None,
+            help='Parameters that "optimizer" trains with another learning rate or weight decay, '
+            'by parts of their names.',
+        )
+        parser.add_argument(
+            '--warmup_steps',
+            type=int,
+            default=0,
+            help='Steps over which the learning rate of "optimizer" rises to its value.',
+        )
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Parse, choose the folder and find the checkpoint that ``best`` or ``last`` means."""
@@ -89,6 +125,38 @@ class TrainingCLI(LightningCLI):
                 'Go on with it by --ckpt_path last, name another folder, or delete this one.',
             )
         return str(asked) if asked else None
+
+    def configure_optimizers(  # type: ignore[override]  # a method here, as it reads the config
+        self, lightning_module: LightningModule, optimizer: Optimizer, lr_scheduler: Any = None
+    ) -> Any:
+        """Set up the optimiser and the schedule of the configuration.
+
+        Args:
+            lightning_module: The task.
+            optimizer: As configured, for all parameters alike.
+            lr_scheduler: Its schedule, if any.
+        """
+        config = {key: self._get(self.config_init, key) for key in _OPTIMISATION}
+        if config['parameter_groups']:
+            groups = group_parameters(
+                lightning_module.named_parameters(), config['parameter_groups']
+            )
+            optimizer = instantiate_class(groups, config['optimizer'])
+            if lr_scheduler is not None:
+                lr_scheduler = instantiate_class(optimizer, config['lr_scheduler'])
+        schedules: list[dict[str, Any]] = []
+        if lr_scheduler is not None:
+            by_step = lightning_module.trainer.max_steps > 0
+            schedules.append(
+                {'scheduler': lr_scheduler, 'interval': 'step' if by_step else 'epoch'}
+            )
+        if isinstance(lr_scheduler, ReduceLROnPlateau):
+            schedules[0] |= {'interval': 'epoch', 'monitor': lr_scheduler.monitor}
+        if steps := config['warmup_steps']:
+            # comes last: it multiplies what the other has set
+            warmup = LinearLR(optimizer, start_factor=_WARMUP_START, total_iters=steps)
+            schedules.append({'scheduler': warmup, 'interval': 'step'})
+        return [optimizer], schedules
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Make the trainer, with loggers and callbacks unless the configuration has its own."""
@@ -133,7 +201,10 @@ class TrainingCLI(LightningCLI):
         root = Path(self.trainer.default_root_dir)
         print(f'Best epoch: {keeper.monitor} {float(score):.3f}, kept in {best}')
         print(f'Logs and figures: {root} (tensorboard --logdir {root / "logs"})')
-        if not isinstance(self.model, PairTask):  # bundles have no place for several maps yet
+        single = isinstance(self.model, BinaryChangeDetection)
+        if single or not isinstance(
+            self.model, PairTask
+        ):  # bundles have no place for several maps yet
             print(
                 f'Make it a model: torchgeo-ext create-bundle --checkpoint {best} --output FOLDER'
             )
@@ -194,6 +265,7 @@ _REMARKS = (
     r'Checkpoint directory .* exists and is not empty',
     r'Experiment logs directory .* exists and is not empty',
     r'The dirpath has changed',
+    r'`.*\.configure_optimizers` will be overridden by',
     r'Be aware that when using `ckpt_path`, callbacks used to create the checkpoint',
 )
 

@@ -8,11 +8,15 @@ import kornia.augmentation as K
 import torch
 from torch import nn
 from torchgeo.datamodules import NonGeoDataModule
+from torchgeo.datasets import NonGeoDataset
 from torchgeo.datasets.utils import Sample
 
+from torchgeo_ext.bundles import Band, ModelClass
+from torchgeo_ext.bundles.checkpoint import DATA_CARD
 from torchgeo_ext.datamodules._augment import augmentation
+from torchgeo_ext.datamodules._varied_crop import VariedCrop
 from torchgeo_ext.datasets import collate_samples
-from torchgeo_ext.datasets._change_pairs import ChangePairs
+from torchgeo_ext.datasets._change_pairs import IMAGENET_MEAN, IMAGENET_STD, ChangePairs
 from torchgeo_ext.errors import BadInput, BadParameter
 from torchgeo_ext.transforms import Standardise
 from torchgeo_ext.transforms._base import Drawn, Images
@@ -20,13 +24,20 @@ from torchgeo_ext.transforms._base import Drawn, Images
 #: A row for each date, or one for all, with a number for each band.
 type Rows = Sequence[Sequence[float]]
 
+#: Names and colours of the classes of a bundle.
+_CHANGE = {'no change': '#d9d9d9', 'change': '#e31a1c'}
+
 
 class ChangePairDataModule(NonGeoDataModule):
-    """Training, validation and test pairs of a published change dataset.
+    """Training, validation and test pairs of a published change dataset, ours or TorchGeo's.
 
     Training pairs are cropped, flipped and turned at random, both dates and all masks alike, and
-    standardised with the figures that were published for the dataset. The others are given whole,
-    as they were when scores were published, or as the dataset's ``tile_size`` cuts them.
+    standardised with the figures that were published for the dataset (ImageNet's for those of
+    TorchGeo). The others are given whole, as they were when scores were published, or as the
+    ``tile_size`` of our datasets cuts them.
+
+    Checkpoints tell bands and figures, so that they become bundles, if both dates share them: a
+    bundle has no place for figures of each date.
 
     In YAML::
 
@@ -38,13 +49,16 @@ class ChangePairDataModule(NonGeoDataModule):
           dict_kwargs: {tile_size: 256}
 
     Args:
-        dataset: Class of the dataset.
+        dataset: Class of the dataset: one of ours, or of TorchGeo's that gives ``image``
+            (2, c, h, w) and ``mask``, such as ``LEVIRCD``.
         root: Folder with the data.
         batch_size: Pairs per step.
         patch_size: Height and width of training crops in pixels; smaller images are filled up with
             pixels without label. Whole images if None.
+        max_class_ratio: Share of a training crop that one class may cover, 0 to 1. Crops are drawn
+            up to ten times until it is kept; None takes the first.
         num_workers: Processes that read pairs.
-        bands: Names of the bands to give; all if not given.
+        bands: Names of the bands to give, of our datasets; all if not given.
         mean: Mean of each band, a row for each date or one for both; as published if not given.
         std: Standard deviation, likewise.
         transforms: What is done to training batches before they are standardised: modules that
@@ -57,17 +71,19 @@ class ChangePairDataModule(NonGeoDataModule):
         **kwargs: Further arguments of the dataset, such as ``tile_size``.
 
     Raises:
-        BadParameter: If the dataset lacks a split, or figures do not fit its bands.
+        BadParameter: If the dataset lacks a split, figures do not fit its bands, or ratio and
+            patch size cannot be.
     """
 
     def __init__(
         self,
-        dataset: type[ChangePairs],
+        dataset: type[NonGeoDataset],
         root: str = 'data',
         batch_size: int = 8,
         patch_size: int | None = 256,
         num_workers: int = 0,
         *,
+        max_class_ratio: float | None = None,
         bands: Sequence[str] | None = None,
         mean: Rows | None = None,
         std: Rows | None = None,
@@ -79,19 +95,21 @@ class ChangePairDataModule(NonGeoDataModule):
         checksum: bool = True,
         **kwargs: Any,
     ) -> None:
-        options = {'root': root, 'bands': bands, 'download': download, 'checksum': checksum}
+        options: dict[str, Any] = {'root': root, 'download': download, 'checksum': checksum}
+        if issubclass(dataset, ChangePairs):
+            options['bands'] = bands
         super().__init__(dataset, batch_size, num_workers, **options, **kwargs)
         self.val_split = _known('val_split', val_split, dataset)
         self.test_split = _known('test_split', test_split, dataset)
         self.collate_fn = _stack
-        chosen = tuple(bands or dataset.all_bands)
-        means = _rows('mean', mean or _columns(dataset.mean, dataset, chosen), len(chosen))
-        stds = _rows('std', std or _columns(dataset.std, dataset, chosen), len(chosen))
+        self.bands, published = _published(dataset, bands)
+        means = _rows('mean', mean or published[0], len(self.bands))
+        stds = _rows('std', std or published[1], len(self.bands))
+        self.same_figures = means[0] == means[1] and stds[0] == stds[1]
         # tasks undo it in figures, where the dates share a row
         self.mean, self.std = torch.tensor(means).mean(0), torch.tensor(stds).mean(0)
         standardise = StandardiseDates([*means[0], *means[1]], [*stds[0], *stds[1]], fill=0.0)
-        crop = K.RandomCrop((patch_size, patch_size), pad_if_needed=True) if patch_size else None
-        first = [crop] if crop else []
+        first = _crop(patch_size, max_class_ratio)
         self.aug = standardise
         self.train_aug = augmentation([*first, *(transforms or [])], standardise, turn=turn)
 
@@ -110,9 +128,23 @@ class ChangePairDataModule(NonGeoDataModule):
         if stage == 'predict':
             self.predict_dataset = self._open(self.test_split)
 
-    def _open(self, split: str) -> ChangePairs:
+    def state_dict(self) -> dict[str, Any]:
+        """Give what the bundle of a model says of its data, if it can say it."""
+        if not self.same_figures:
+            return {}
+        bands = [
+            dataclasses.asdict(Band(name, mean=float(mean), std=float(std)))
+            for name, mean, std in zip(self.bands, self.mean, self.std, strict=True)
+        ]
+        classes = [
+            dataclasses.asdict(ModelClass(number, name, color))
+            for number, (name, color) in enumerate(_CHANGE.items())
+        ]
+        return {DATA_CARD: {'bands': bands, 'classes': classes}}
+
+    def _open(self, split: str) -> NonGeoDataset:
         dataset = self.dataset_class(split=split, **self.kwargs)  # type: ignore[call-arg]
-        assert isinstance(dataset, ChangePairs)
+        assert isinstance(dataset, NonGeoDataset)
         return dataset
 
 
@@ -151,21 +183,50 @@ def _stack(samples: Sequence[Sample]) -> dict[str, Any]:
     return batch
 
 
-def _known(argument: str, split: str, dataset: type[ChangePairs]) -> str:
-    if split not in dataset.splits:
+def _known(argument: str, split: str, dataset: type[NonGeoDataset]) -> str:
+    # TorchGeo's datasets have their splits under several names
+    names = ('splits', 'valid_split', 'metadata')
+    splits = next((getattr(dataset, name) for name in names if hasattr(dataset, name)), (split,))
+    if split not in splits:
         raise BadParameter(
-            f'{argument}: {split!r} is not one of {", ".join(dataset.splits)}, the splits of '
+            f'{argument}: {split!r} is not one of {", ".join(splits)}, the splits of '
             f'{dataset.__name__}.'
         )
     return split
 
 
-def _columns(rows: Rows, dataset: type[ChangePairs], bands: Sequence[str]) -> Rows:
-    """Give the figures of the chosen bands."""
-    unknown = [band for band in bands if band not in dataset.all_bands]
+def _published(
+    dataset: type[NonGeoDataset], bands: Sequence[str] | None
+) -> tuple[tuple[str, ...], tuple[Rows, Rows]]:
+    """Give the names of the chosen bands and their published mean and standard deviation."""
+    if not issubclass(dataset, ChangePairs):
+        if bands:
+            raise BadParameter(
+                f'bands: {dataset.__name__} gives all its bands.', 'Leave bands out.'
+            )
+        return ChangePairs.all_bands, (IMAGENET_MEAN, IMAGENET_STD)
+    chosen = tuple(bands or dataset.all_bands)
+    unknown = [band for band in chosen if band not in dataset.all_bands]
     if unknown:
         raise BadParameter(f'bands: {unknown[0]!r} is not one of {", ".join(dataset.all_bands)}.')
-    return [[row[dataset.all_bands.index(band)] for band in bands] for row in rows]
+    places = [dataset.all_bands.index(band) for band in chosen]
+    mean, std = (
+        [[row[place] for place in places] for row in rows] for rows in (dataset.mean, dataset.std)
+    )
+    return chosen, (mean, std)
+
+
+def _crop(size: int | None, max_class_ratio: float | None) -> list[nn.Module]:
+    """Make what cuts training pairs, if anything does."""
+    if max_class_ratio is not None and not (size and 0 < max_class_ratio <= 1):
+        raise BadParameter(
+            f'max_class_ratio is {max_class_ratio} with a patch_size of {size}; it must be above 0 '
+            'and at most 1, and needs a patch_size.'
+        )
+    if size is None:
+        return []
+    crop = K.RandomCrop((size, size), pad_if_needed=True)
+    return [crop if max_class_ratio is None else VariedCrop(crop, max_class_ratio)]
 
 
 def _rows(argument: str, rows: Rows, bands: int) -> list[list[float]]:

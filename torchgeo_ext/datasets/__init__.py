@@ -15,6 +15,7 @@ from torchgeo_ext.datasets.geo_pair import GeoPair
 from torchgeo_ext.datasets.gzcd import GZCD
 from torchgeo_ext.datasets.hrscd import HRSCD
 from torchgeo_ext.datasets.landsatscd import LandsatSCD
+from torchgeo_ext.datasets.levircd_tiles import LEVIRCDTiles
 from torchgeo_ext.datasets.levirmci import LEVIRMCI
 from torchgeo_ext.datasets.pxclcd import PXCLCD
 from torchgeo_ext.datasets.raster_series import RasterSeries
@@ -24,6 +25,7 @@ from torchgeo_ext.datasets.sysucd import SYSUCD
 from torchgeo_ext.datasets.tiled_raster import TiledRaster
 from torchgeo_ext.datasets.vector_labels import VectorLabels
 from torchgeo_ext.datasets.whucd import WHUCD
+from torchgeo_ext.datasets.xbd_damage import XBDDamage
 
 __all__ = (
     'CDD',
@@ -42,11 +44,13 @@ __all__ = (
     'DynamicEarthNet',
     'FSC180k',
     'GeoPair',
+    'LEVIRCDTiles',
     'LandsatSCD',
     'RasterSeries',
     'S2Looking',
     'TiledRaster',
     'VectorLabels',
+    'XBDDamage',
     'changed_classes',
     'collate_samples',
     'intersect',

@@ -313,6 +313,14 @@ class _Predictor(nn.Module):
         return ChangeMasks(self.class_embed(query), masks)
 
 
+def _stretch(evidence: Tensor) -> Tensor:
+    """Stretch the evidence of each image from 0 to 1 and give the logits."""
+    lowest, highest = evidence.amin((1, 2, 3), True), evidence.amax((1, 2, 3), True)
+    tiny = torch.finfo(evidence.dtype).eps
+    # an even map has no change, where the published score divides by zero
+    return ((evidence - lowest) / (highest - lowest).clamp(min=tiny)).logit(eps=tiny)
+
+
 class CDMaskFormer(nn.Module):
     """CDMaskFormer on SeaFormer-L.
 
@@ -349,16 +357,19 @@ class CDMaskFormer(nn.Module):
         Returns:
             Logits (b, 1, h, w).
         """
-        evidence = self.evidence(x)
-        lowest, highest = evidence.amin((1, 2, 3), True), evidence.amax((1, 2, 3), True)
-        tiny = torch.finfo(evidence.dtype).eps
-        # an even map has no change, where the published score divides by zero
-        return ((evidence - lowest) / (highest - lowest).clamp(min=tiny)).logit(eps=tiny)
+        return _stretch(self.evidence(x))
 
     def evidence(self, x: Tensor) -> Tensor:
         """Give the sum over masks (b, 1, h, w) of the probabilities of change."""
-        height, width = x.shape[-2:]
-        classes, masks = self.propose(x)[-1]
+        return self._sum(self.propose(x)[-1], *x.shape[-2:])
+
+    def logits(self, proposal: ChangeMasks, height: int, width: int) -> Tensor:
+        """Turn a proposal into logits (b, 1, h, w) for images of a height and width."""
+        return _stretch(self._sum(proposal, height, width))
+
+    @staticmethod
+    def _sum(proposal: ChangeMasks, height: int, width: int) -> Tensor:
+        classes, masks = proposal
         masks = F.interpolate(masks, scale_factor=4, mode='bilinear')[..., :height, :width]
         change = classes.softmax(dim=-1)[..., 1]
         return torch.einsum('bq,bqhw->bhw', change, masks.sigmoid())[:, None]

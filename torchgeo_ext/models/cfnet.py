@@ -108,6 +108,20 @@ class Contents(NamedTuple):
     focus: list[Tensor]
 
 
+class CFNetOutput(NamedTuple):
+    """What the published training compares.
+
+    Attributes:
+        change: Logits (b, k, h, w).
+        score: The published score (b, k, h, w), from -1 to 1.
+        contents: Content features.
+    """
+
+    change: Tensor
+    score: Tensor
+    contents: Contents
+
+
 class _Aggregation(nn.Module):
     """Doubles the resolution of features and joins them with finer ones."""
 
@@ -213,17 +227,23 @@ class CFNet(nn.Module):
         Returns:
             Logits (b, k, h, w).
         """
-        # sigmoid(2 u) = (1 + tanh(u)) / 2; then moved so that the threshold is at zero
-        return 2 * self._raw(x) - 2 * math.atanh(_THRESHOLD)
+        return self.outputs(x).change
 
     def score(self, x: Tensor) -> Tensor:
         """Give the published score (b, k, h, w), above 0.5 where changed."""
-        return self._raw(x).tanh()
+        return self.outputs(x).score
 
-    def _raw(self, x: Tensor) -> Tensor:
+    def outputs(self, x: Tensor) -> CFNetOutput:
+        """Give all that the published training compares.
+
+        Args:
+            x: Images before and after (b, t=2, c, h, w).
+        """
         height, width = x.shape[-2:]
-        change: Tensor = self.change_decoder(self.contents(x))
-        return change[..., :height, :width]
+        contents = self.contents(x)
+        raw = self.change_decoder(contents)[..., :height, :width]
+        # sigmoid(2 u) = (1 + tanh(u)) / 2; then moved so that the threshold is at zero
+        return CFNetOutput(2 * raw - 2 * math.atanh(_THRESHOLD), raw.tanh(), contents)
 
     def contents(self, x: Tensor) -> Contents:
         """Give the content features of both dates.

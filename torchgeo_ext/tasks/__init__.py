@@ -1,5 +1,6 @@
 """Lightning tasks: what TorchGeo's lack."""
 
+from torchgeo_ext.tasks.binary_change_detection import BinaryChangeDetection
 from torchgeo_ext.tasks.building_damage import BuildingDamage
 from torchgeo_ext.tasks.conditional_change_detection import ConditionalChangeDetection
 from torchgeo_ext.tasks.masked_change_detection import MaskedChangeDetection
@@ -8,6 +9,7 @@ from torchgeo_ext.tasks.semantic_change_detection import SemanticChangeDetection
 from torchgeo_ext.tasks.semi_supervised_change_detection import SemiSupervisedChangeDetection
 
 __all__ = (
+    'BinaryChangeDetection',
     'BuildingDamage',
     'ConditionalChangeDetection',
     'MaskedChangeDetection',

@@ -20,6 +20,7 @@ from torchmetrics import Metric
 from torchvision.models import WeightsEnum
 
 from torchgeo_ext.errors import BadInput, BadParameter
+from torchgeo_ext.models._pairs import SemanticChange
 from torchgeo_ext.tasks._registered import build_registered, builder_parameters
 
 #: Marks pixels without label.
@@ -211,6 +212,26 @@ def two_classes(logits: Tensor) -> Tensor:
     if logits.shape[1] == 1:
         return torch.cat((torch.zeros_like(logits), logits), dim=1)
     return logits
+
+
+def change_of(outputs: Any) -> Tensor:
+    """Take the logits of change (b, k, h, w), k being 1 or 2, of what a network tells.
+
+    Raises:
+        BadParameter: If it tells something else.
+    """
+    change = outputs.change if isinstance(outputs, SemanticChange) else outputs
+    if not isinstance(change, Tensor) or change.shape[1] > 2:
+        raise BadParameter(
+            'model: the network does not tell change alone.',
+            'Choose another, such as bit or changemamba_bcd_tiny.',
+        )
+    return change
+
+
+def change_logit(logits: Tensor) -> Tensor:
+    """Give one logit of change (b, 1, h, w), whether a network has one output for it or two."""
+    return logits if logits.shape[1] == 1 else logits[:, 1:] - logits[:, :1]
 
 
 def best_class(logits: Tensor) -> Tensor:

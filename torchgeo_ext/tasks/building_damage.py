@@ -25,9 +25,6 @@ from torchgeo_ext.tasks._pair_task import (
 )
 from torchgeo_ext.tasks._pixel_losses import cross_entropy, lovasz
 
-#: No building, no damage, minor damage, major damage, destroyed.
-_CLASSES = 5
-
 
 class BuildingDamageLoss(nn.Module):
     """Cross-entropy and Lovász-softmax of buildings and, on buildings only, of their damage.
@@ -45,8 +42,8 @@ class BuildingDamageLoss(nn.Module):
         """Compute the loss.
 
         Args:
-            logits: Of buildings (b, 2, h, w) and of damage (b, 5, h, w).
-            damage: Labels (b, h, w): 0 no building, 1 (no damage) to 4 (destroyed), -1 unknown.
+            logits: Of buildings (b, 2, h, w) and of damage (b, k, h, w).
+            damage: Labels (b, h, w): 0 no building, from 1 (no damage) on levels, -1 unknown.
         """
         building = damage.clamp(max=1)
         level = damage.where(damage > 0, IGNORE)
@@ -63,8 +60,9 @@ class BuildingDamage(PairTask):
     """Trains a network that finds buildings before a disaster and grades their damage after it.
 
     A batch has ``image`` (b, t=2, c, h, w) and ``mask``: the damage (b, 1, h, w), or buildings and
-    damage (b, 2, h, w) as in TorchGeo's ``XView2``, of which the latter is used. Numbers are those
-    of xBD: 0 no building, 1 no damage, 2 minor damage, 3 major damage, 4 destroyed, -1 unknown.
+    damage (b, 2, h, w), of which the latter is used. Numbers are those of xBD (0 no building, 1 no
+    damage, 2 minor damage, 3 major damage, 4 destroyed, -1 unknown) or, with ``levels: 3``, of
+    BRIGHT (0 no building, 1 intact, 2 damaged, 3 destroyed).
     Pixels that ``mask_valid`` (b, t=2, h, w) excludes on one date are excluded.
 
     The loss is that of ChangeMamba; batches without buildings, which the authors leave out, teach
@@ -79,6 +77,7 @@ class BuildingDamage(PairTask):
         model: str = 'changemamba_bda_tiny',
         in_channels: int = 3,
         mask_damage: bool = True,
+        levels: int = 4,
         model_args: dict[str, Any] | None = None,
         weights: WeightsEnum | str | None = None,
         backbone_weights: WeightsEnum | str | None = None,
@@ -88,11 +87,12 @@ class BuildingDamage(PairTask):
         """Initialize a new BuildingDamage instance.
 
         Args:
-            model: Name of a registered model that gives logits of buildings and of five classes of
+            model: Name of a registered model that gives logits of buildings and of the classes of
                 damage, or, as ChangeStar, of damage and of the buildings of both dates.
             in_channels: Bands of each image.
             mask_damage: Whether metrics count damage only where a building was predicted too, as
                 the xView2 challenge does; ChangeMamba's evaluation does not.
+            levels: Levels of damage, with that of none: 4 as in xBD, or 3 as in BRIGHT.
             model_args: Further arguments of the model's builder.
             weights: Weights of the whole network to start from, or their name.
             backbone_weights: Weights of its encoder to start from, or their name.
@@ -108,7 +108,7 @@ class BuildingDamage(PairTask):
 
     def head_arguments(self, known: Mapping[str, Any]) -> dict[str, Any]:
         """Give the number of levels, with that for no building."""
-        return {'num_classes': _CLASSES}
+        return {'num_classes': self.hparams['levels'] + 1}
 
     def configure_losses(self) -> None:
         """Set up the loss."""
@@ -116,13 +116,13 @@ class BuildingDamage(PairTask):
 
     def make_metrics(self) -> dict[str, Metric]:
         """Make the challenge's score."""
-        return {'xview2': XView2Score(self.hparams['mask_damage'])}
+        return {'xview2': XView2Score(self.hparams['mask_damage'], levels=self.hparams['levels'])}
 
     def forward(self, x: Tensor) -> DamageLogits:
         """Predict from pairs (b, t=2, c, h, w).
 
         Returns:
-            Logits of buildings (b, 2, h, w) and of damage (b, 5, h, w).
+            Logits of buildings (b, 2, h, w) and of damage (b, k, h, w).
 
         Raises:
             BadParameter: If the network tells something else.
@@ -130,7 +130,8 @@ class BuildingDamage(PairTask):
         outputs = self.model(x)
         if isinstance(outputs, SemanticChange):
             outputs = outputs.before, outputs.change
-        if not isinstance(outputs, tuple) or len(outputs) != 2 or outputs[1].shape[1] != _CLASSES:
+        known = isinstance(outputs, tuple) and len(outputs) == 2
+        if not known or outputs[1].shape[1] != self.hparams['levels'] + 1:
             raise BadParameter(
                 f'model: {self.hparams["model"]} does not tell buildings and their damage.',
                 'Choose another, such as changemamba_bda_tiny.',
@@ -152,8 +153,8 @@ class BuildingDamage(PairTask):
         """Predict a batch.
 
         Returns:
-            ``building``, its probability (b, h, w), and ``damage``, the level (b, h, w) from 1 to
-            4, whether there is a building or not.
+            ``building``, its probability (b, h, w), and ``damage``, the level (b, h, w) from 1
+            on, whether there is a building or not.
         """
         logits = self(batch['image'])
         return {

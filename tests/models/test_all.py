@@ -10,6 +10,7 @@ from torchgeo_ext.errors import BadInput
 
 #: Arguments that make models of a choosable size small.
 SMALL = {
+    'fusu': {'backbone': 'hrnet_w18_small', 'series_chans': 4, 'semantic_classes': 3},
     'hyscdg': {'backbone': 'mobilenet_v2', 'semantic_classes': 3},
     'lenet': {'backbone': 'swinv2_tiny_window8_256'},
     'mapformer': {'backbone': 'b1', 'map_classes': 3},
@@ -36,6 +37,8 @@ def inputs(model):
     image = torch.rand(shape, generator=torch.Generator().manual_seed(0))
     if 'land_cover' in inspect.signature(model.forward).parameters:
         return image, torch.zeros(1, HEIGHT, WIDTH, dtype=torch.long)
+    if 'series' in inspect.signature(model.forward).parameters:
+        return image, torch.rand(1, 3, 4, 11, 9, generator=torch.Generator().manual_seed(1))
     return (image,)
 
 

@@ -38,6 +38,7 @@ from torchgeo_ext.models.changestar import (
     changestar1x256_vitl,
 )
 from torchgeo_ext.models.fsgnet import FSGNet, fsgnet
+from torchgeo_ext.models.fusu import FUSUNet, fusu
 from torchgeo_ext.models.hyscdg import HySCDG, hyscdg
 from torchgeo_ext.models.lenet import LENet, lenet
 from torchgeo_ext.models.mambafcs import MambaFCS, MambaFCS_Weights, mambafcs_base
@@ -68,6 +69,7 @@ __all__ = (
     'ChangeStar1x256_ViTB_Weights',
     'ChangeStar1x256_ViTL_Weights',
     'FSGNet',
+    'FUSUNet',
     'HySCDG',
     'LENet',
     'MambaFCS',
@@ -97,6 +99,7 @@ __all__ = (
     'changestar1x256_vitb',
     'changestar1x256_vitl',
     'fsgnet',
+    'fusu',
     'hyscdg',
     'lenet',
     'mambafcs_base',

@@ -23,6 +23,22 @@ class SemanticChange(NamedTuple):
     after: Tensor
 
 
+class SeriesChange(NamedTuple):
+    """Logits of change, of the land cover of both dates and of what a series alone tells.
+
+    Attributes:
+        change: (b, k, h, w).
+        before: (b, classes, h, w).
+        after: (b, classes, h, w).
+        series: (b, classes, h, w).
+    """
+
+    change: Tensor
+    before: Tensor
+    after: Tensor
+    series: Tensor
+
+
 def two_dates(x: Tensor, multiple: int = 1, smallest: int = 1) -> tuple[Tensor, Tensor]:
     """Take a batch of pairs apart and pad them at the bottom and right with their edge pixels.
 

@@ -352,13 +352,18 @@ def test_versions_of_fsc180k(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ('make', 'months'), [(fusu.make, [1, 2, 10]), (fusu.make_readme, [8, 12, 1, 2, 1])]
+    ('make', 'months', 'days'),
+    [
+        (fusu.make, [1, 2, 10], [0, 30, 274]),
+        (fusu.make_readme, [8, 12, 1, 2, 1], [213, 335, 365, 396, 730]),
+    ],
 )
-def test_series_of_fusu(tmp_path, make, months):
+def test_series_of_fusu(tmp_path, make, months, days):
     make(tmp_path)
     sample = FUSU(tmp_path, series=True)[0]
     assert sample['series'].shape == (len(months), 14, 8, 8)
     assert sample['series'][:, 0, 0, 0].tolist() == months
+    assert sample['series_days'].tolist() == days
     assert sample['mask'].min() == -1  # background
     for path in tmp_path.rglob('6_255_*.tif'):
         path.unlink()

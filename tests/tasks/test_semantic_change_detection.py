@@ -1,3 +1,4 @@
+import warnings
 from types import SimpleNamespace
 
 import pytest
@@ -5,11 +6,22 @@ import torch
 from matplotlib.figure import Figure
 from torchgeo.datamodules import BaseDataModule
 
-from tests.tasks.pairs import PixelNetwork, batch_of, overfit, register, run_once, save_and_load
+from tests.data.fusu import data as fusu
+from tests.tasks.pairs import (
+    PixelNetwork,
+    batch_of,
+    overfit,
+    register,
+    run_once,
+    save_and_load,
+    trainer,
+)
+from torchgeo_ext.datamodules import ChangePairDataModule
+from torchgeo_ext.datasets import FUSU
 from torchgeo_ext.errors import BadInput, BadParameter
 from torchgeo_ext.losses import SeKLoss, UnchangedSimilarityLoss
 from torchgeo_ext.metrics import BinaryChange, SemanticChangeByDate, SemanticChangeByPair
-from torchgeo_ext.models._pairs import SemanticChange
+from torchgeo_ext.models._pairs import SemanticChange, SeriesChange
 from torchgeo_ext.tasks import SemanticChangeDetection
 from torchgeo_ext.tasks._semantic_change_loss import SYSTEMS, SemanticChangeLoss
 
@@ -20,9 +32,24 @@ def tiny_semantic(in_chans=3, num_classes=7, change_channels=2):
     return PixelNetwork(in_chans, (change_channels, num_classes, num_classes))
 
 
+class PixelSeries(PixelNetwork):
+    """Tells the land cover of the mean of a series, too."""
+
+    def forward(self, x, series, days=None):
+        self.days = days
+        mean = series.mean(dim=(1, 3, 4))[:, None, :, None, None].expand_as(x)
+        *pair, _ = super().forward(x)
+        return SeriesChange(*pair, super().forward(mean)[-1])
+
+
+def tiny_series(in_chans=3, num_classes=7):
+    return PixelSeries(in_chans, (1, *[num_classes] * 3))
+
+
 @pytest.fixture(autouse=True)
 def network(monkeypatch):
     register(monkeypatch, tiny_semantic)
+    register(monkeypatch, tiny_series)
     torch.manual_seed(0)
 
 
@@ -105,6 +132,8 @@ def test_losses_are_those_of_the_publications():
     wanted = {
         'hyscdg': plain,
         'changemamba': half + 0.25 * similarity + 0.75 * (lovasz_change + 0.5 * lovasz_classes),
+        'fusu': half
+        + entropy(logits.change, change, reduction='none')[change == 1].sum() / change.numel(),
         'mambafcs': half + 0.05 * similarity + 0.5 * (lovasz_change + lovasz_classes) + 0.5 * sek,
     }
     for system, value in wanted.items():
@@ -171,6 +200,46 @@ def test_takes_a_published_network():
     )
     shapes = [logits.shape for logits in task.eval()(torch.zeros(1, 2, 4, 40, 33))]
     assert shapes == [(1, 2, 40, 33), (1, 5, 40, 33), (1, 5, 40, 33)]
+
+
+def series_batch():
+    batch = batch_of(samples())
+    return batch | {'series': [torch.randn(dates, BANDS, 5, 5) for dates in (3, 2)]}
+
+
+def test_series_are_learned_from():
+    task, batch = make(model='tiny_series', loss='fusu', iou_weight=0.5), series_batch()
+    loss, maps = task.assess(batch, task.make_metrics())
+    logits = task(*task._inputs(batch))
+    alone = SemanticChange(*logits[:3])
+    before = batch['mask'][:, 0]
+    of_series = torch.nn.functional.cross_entropy(logits.series, before, ignore_index=0)
+    rest = SemanticChangeLoss('fusu')(alone, before.gt(0).long(), batch['mask'])
+    torch.testing.assert_close(loss, rest + of_series)
+    assert maps.shape == (2, 2, SIZE, SIZE)
+    assert task.model.days is None
+    task.predict_step(batch | {'series_days': [torch.tensor([1, 2, 3]), torch.tensor([4, 5])]}, 0)
+    assert task.model.days.tolist() == [[1, 2, 3], [4, 5, 0]]
+
+
+def test_series_must_be_there():
+    with pytest.raises(BadInput, match='has no series, which tiny_series needs'):
+        make(model='tiny_series').assess(batch_of(samples()), make().make_metrics())
+
+
+def test_trains_the_model_of_fusu(tmp_path):
+    fusu.make(tmp_path)
+    module = ChangePairDataModule(FUSU, str(tmp_path), 2, None, turn=False, series=True)
+    task = SemanticChangeDetection(
+        'fusu', num_classes=18, loss='fusu', iou_weight=0.5,
+        model_args={'backbone': 'hrnet_w18_small'},
+    )  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.filterwarnings('ignore', '.*does not have many workers')
+        fitting = trainer(fast_dev_run=True)
+        fitting.fit(task, datamodule=module)
+    assert fitting.callback_metrics['train_loss'] > 0
+    assert 0 <= fitting.callback_metrics['val_by_date_score'] <= 1
 
 
 def test_draws_pair_labels_and_prediction(monkeypatch):

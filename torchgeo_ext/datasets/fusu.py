@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from rasterio.windows import Window
-from torch import Tensor
 
 from torchgeo_ext.datasets._change_pairs import SemanticPairs
 from torchgeo_ext.datasets._pair_files import read_pixels
@@ -35,8 +34,9 @@ class FUSU(SemanticPairs):
 
     Args:
         *args: See :class:`~torchgeo_ext.datasets._change_pairs.ChangePairs`.
-        series: Give the monthly series of the patch as well: ``series`` float32 (t, 14, 128, 128).
-            Tiles and augmentations of a pair do not cut or turn it.
+        series: Give the monthly series of the patch as well: ``series`` float32 (t, 14, 128, 128)
+            and ``series_days`` int64 (t,), the first of each month in days since that of the first
+            January. Tiles and augmentations of a pair do not cut or turn it.
         **kwargs: See :class:`~torchgeo_ext.datasets._change_pairs.ChangePairs`.
     """
 
@@ -68,11 +68,14 @@ class FUSU(SemanticPairs):
     def _targets(self, number: int, window: Window | None) -> dict[str, Any]:
         sample = super()._targets(number, window)
         if self.series:
-            sample['series'] = self._load_series(self.pairs[number].images[0])
+            months = self._months(self.pairs[number].images[0])
+            images = np.stack([read_pixels(month) for month in months])
+            sample['series'] = torch.from_numpy(images.astype(np.float32))
+            sample['series_days'] = torch.tensor([_day(month) for month in months])
         return sample
 
-    def _load_series(self, before: Path) -> Tensor:
-        """Read the months that belong to a patch, in order."""
+    def _months(self, before: Path) -> list[Path]:
+        """Find the images of the months that belong to a patch, in order."""
         folder, name = before.parent.parent, before.stem
         months = sorted((folder / 'Times').glob(f'{name}_*.tif'), key=_numbers)
         for year in 'ABC':
@@ -82,7 +85,14 @@ class FUSU(SemanticPairs):
                 f'{before} has no series in {folder / "Times"} or {folder / "A"}.',
                 'Download the Sentinel part, or leave series out.',
             )
-        return torch.from_numpy(np.stack([read_pixels(m) for m in months]).astype(np.float32))
+        return months
+
+
+def _day(month: Path) -> int:
+    """Tell when a month began, by its number and the letter of its year, if there is one."""
+    *_, number = _numbers(month)
+    year = re.search('_([ABC])_', month.stem)
+    return round(365.25 * ('ABC'.index(year[1]) if year else 0) + 365.25 / 12 * (number - 1))
 
 
 def _numbers(path: Path) -> list[int]:

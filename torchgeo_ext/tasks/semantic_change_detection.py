@@ -3,18 +3,19 @@
 Axes: b batch, t date, c channel, h height, w width.
 """
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torchmetrics import Metric
 from torchvision.models import WeightsEnum
 
 from torchgeo_ext.datasets import changed_classes
-from torchgeo_ext.errors import BadParameter
+from torchgeo_ext.errors import BadInput, BadParameter
 from torchgeo_ext.metrics import BinaryChange, SemanticChangeByDate, SemanticChangeByPair
-from torchgeo_ext.models._pairs import SemanticChange
+from torchgeo_ext.models._pairs import SemanticChange, SeriesChange
 from torchgeo_ext.tasks._pair_task import (
     IGNORE,
     Batch,
@@ -36,6 +37,10 @@ class SemanticChangeDetection(PairTask):
     ``mask_change`` (b, 1, h, w) or, as in SECOND, by where the mask has classes. Land cover is
     learned wherever it has a class. Pixels that ``mask_valid`` (b, t=2, h, w) excludes on one date
     are excluded.
+
+    Networks that take a series as well, such as ``fusu``, need ``series`` (b, t, c, h', w') in the
+    batch, or a list of them with different numbers of dates. ``series_days`` (b, t) may tell when
+    these were.
 
     Both published countings of SeK and F_scd are logged and must not be compared with each other:
     ``val_by_date_f_scd`` (SCanNet, Mamba-FCS), which tells the best epoch, and
@@ -68,7 +73,8 @@ class SemanticChangeDetection(PairTask):
             num_classes: Values of the mask, 0 included: 7 for SECOND's 6 classes.
             loss: System whose loss it is: ``changemamba`` (cross-entropy, Lovász-softmax,
                 likeness of unchanged land cover), ``mambafcs`` (these, weighted otherwise, and a
-                relative of SeK) or ``hyscdg`` (cross-entropy).
+                relative of SeK), ``hyscdg`` (cross-entropy) or ``fusu`` (cross-entropy, changed
+                pixels twice, and that of what the series tells with the land cover before).
             iou_weight: Share of mIoU in the score; 0.3 for SECOND, 0.5 for FUSU.
             model_args: Further arguments of the model's builder.
             weights: Weights of the whole network to start from, or their name.
@@ -104,8 +110,8 @@ class SemanticChangeDetection(PairTask):
             'change': BinaryChange(),
         }
 
-    def forward(self, x: Tensor) -> SemanticChange:
-        """Predict from pairs (b, t=2, c, h, w).
+    def forward(self, x: Tensor, *series: Tensor | None) -> SemanticChange | SeriesChange:
+        """Predict from pairs (b, t=2, c, h, w) and what else the network takes.
 
         Returns:
             Logits of change (b, 2, h, w) and of land cover (b, k, h, w).
@@ -113,7 +119,9 @@ class SemanticChangeDetection(PairTask):
         Raises:
             BadParameter: If the network tells no land cover.
         """
-        outputs = self.model(x)
+        outputs = self.model(x, *series)
+        if isinstance(outputs, SeriesChange):
+            return outputs._replace(change=two_classes(outputs.change))
         if not isinstance(outputs, tuple) or len(outputs) != 3:
             raise BadParameter(
                 f'model: {self.hparams["model"]} does not tell change and land cover.',
@@ -126,7 +134,7 @@ class SemanticChangeDetection(PairTask):
         """Predict a batch and count it."""
         classes = labels(batch, 2)
         change = _change(batch, classes)
-        logits = self(batch['image'])
+        logits = self(*self._inputs(batch))
         maps = _maps(logits)
         found = logits.change.argmax(dim=1)
         predicted = maps * found[:, None]
@@ -145,12 +153,31 @@ class SemanticChangeDetection(PairTask):
             ``change``, its probability (b, h, w), and ``before`` and ``after``, classes (b, h, w)
             from 1, whether changed or not.
         """
-        logits = self(batch['image'])
+        logits = self(*self._inputs(batch))
         before, after = _maps(logits).unbind(dim=1)
         return {'change': logits.change.softmax(dim=1)[:, 1], 'before': before, 'after': after}
 
+    def _inputs(self, batch: Batch) -> tuple[Tensor | None, ...]:
+        """Take the pairs and, if the network wants it, the series."""
+        if 'series' not in inspect.signature(self.model.forward).parameters:
+            return (batch['image'],)
+        if 'series' not in batch:
+            raise BadInput(
+                f'The batch has no series, which {self.hparams["model"]} needs.',
+                'Choose a dataset that gives one, such as FUSU with series=True.',
+            )
+        days = batch.get('series_days')
+        return batch['image'], _padded(batch['series']), None if days is None else _padded(days)
 
-def _maps(logits: SemanticChange) -> Tensor:
+
+def _padded(series: Tensor | list[Tensor]) -> Tensor:
+    """Join series of different numbers of dates; what is 0 everywhere is a missing date."""
+    if isinstance(series, Tensor):
+        return series
+    return nn.utils.rnn.pad_sequence(series, batch_first=True)
+
+
+def _maps(logits: SemanticChange | SeriesChange) -> Tensor:
     """Choose the classes of both dates (b, t=2, h, w)."""
     return torch.stack([best_class(logits.before), best_class(logits.after)], dim=1)
 

@@ -38,7 +38,8 @@ class ReadyModel:
         license: SPDX identifier or a sentence; of the weights.
         source: Where it is described.
         bands: What it reads, in the model's order.
-        classes: Name and colour of each class, value 0 first.
+        classes: Name and colour of each class, value 0 first; for ``semantic_change`` the land
+            cover, value 1 first.
         resolution: Ground resolution in metres it was trained for, smallest and largest.
         tile_size: Tile size it was trained with, in pixels.
         weights: Name for TorchGeo's ``get_weight``; empty for methods that need none.
@@ -48,7 +49,7 @@ class ReadyModel:
 
     name: str
     title: str
-    task: Literal['segmentation', 'change']
+    task: Literal['segmentation', 'change', 'semantic_change']
     license: str
     source: str
     bands: tuple[ReadyBand, ...] = ()
@@ -106,6 +107,56 @@ def _building_change(member: str, data: str, resolution: tuple[float, float]) ->
     )
 
 
+def _simulated(member: str, what: str, resolution: tuple[float, float]) -> ReadyModel:
+    return ReadyModel(
+        name=f'ChangeStar1x256_ViTB_Weights.{member}',
+        title=f'Change of {what} between two RGB images, trained on changes made by Changen2.',
+        task='change',
+        license='CC-BY-NC-SA-4.0',
+        source='https://arxiv.org/abs/2406.17998',
+        bands=_IMAGENET,
+        classes=(('unchanged', '#d9d9d9'), (f'{what} change', '#e31a1c')),
+        resolution=resolution,
+        tile_size=512,
+        weights=f'ChangeStar1x256_ViTB_Weights.{member}',
+        builder='changestar1x256_vitb',
+    )
+
+
+#: SECOND's land cover with its colours, in the order of ChangeMamba and Mamba-FCS.
+_SECOND = (
+    ('low vegetation', '#008000'),
+    ('ground', '#808080'),
+    ('tree', '#00ff00'),
+    ('water', '#0000ff'),
+    ('building', '#800000'),
+    ('playground', '#ff0000'),
+)
+# as above, rounded as VMamba's authors do
+_VMAMBA = tuple(
+    ReadyBand(*band, mean=mean, std=std)
+    for band, mean, std in zip(
+        _RGB, (123.675, 116.28, 103.53), (58.395, 57.12, 57.375), strict=True
+    )
+)
+
+
+def _second(weights: str, builder: str, license: str, source: str) -> ReadyModel:
+    return ReadyModel(
+        name=weights,
+        title='Land cover that changed between two aerial RGB images, trained on SECOND.',
+        task='semantic_change',
+        license=license,
+        source=source,
+        bands=_VMAMBA,
+        classes=_SECOND,
+        resolution=(0.5, 3.0),
+        tile_size=512,
+        weights=weights,
+        builder=builder,
+    )
+
+
 def _canopy(member: str) -> ReadyModel:
     return ReadyModel(
         name=f'Unet_Weights.{member}',
@@ -135,6 +186,41 @@ _READY = (
         task='change',
         license='none needed',
         source='https://doi.org/10.1109/TIP.2006.888195',
+    ),
+    ReadyModel(
+        name='ChangeAgent_Weights.LEVIR_MCI',
+        title='Change of roads and of buildings between two aerial RGB images.',
+        task='change',
+        license='MIT (the repository); the file itself names none',
+        source='https://arxiv.org/abs/2403.19646',
+        bands=tuple(
+            ReadyBand(*band, mean=255 * mean, std=255 * std)
+            for band, mean, std in zip(
+                _RGB, (0.39073, 0.38623, 0.32989), (0.15329, 0.14628, 0.13648), strict=True
+            )
+        ),
+        classes=(
+            ('unchanged', '#d9d9d9'),
+            ('road change', '#ff7f00'),
+            ('building change', '#e31a1c'),
+        ),
+        resolution=(0.3, 0.8),
+        weights='ChangeAgent_Weights.LEVIR_MCI',
+        builder='changeagent',
+    ),
+    _second(
+        'ChangeMamba_Weights.SECOND_SCD_TINY',
+        'changemamba_scd_tiny',
+        'Apache-2.0 (that of the code)',
+        'https://arxiv.org/abs/2404.03425',
+    ),
+    _simulated('CHANGEN2_S1', 'building', (0.3, 1.0)),
+    _simulated('CHANGEN2_S9', 'land cover', (0.25, 0.5)),
+    _second(
+        'MambaFCS_Weights.SECOND_BASE',
+        'mambafcs_base',
+        'MIT (that of the code)',
+        'https://arxiv.org/abs/2508.08232',
     ),
     _building_change('LEVIR_CD', 'LEVIR-CD', (0.3, 0.8)),
     _building_change('WHU_CD', 'WHU-CD', (0.1, 0.4)),

@@ -88,7 +88,7 @@ def test_ways_to_name_a_bundle(folder, way):
 
 def test_fill_is_what_the_network_sees_as_zero(folder):
     read = read_bundle(folder)
-    fill = torch.tensor(read.fill)[None, :, None, None].expand(1, 3, 32, 32)
+    fill = torch.tensor(read.fill())[None, :, None, None].expand(1, 3, 32, 32)
     torch.testing.assert_close(
         physically_normalised(fill), torch.zeros(1, 3, 32, 32), atol=1e-5, rtol=0
     )

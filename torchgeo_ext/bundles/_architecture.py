@@ -20,8 +20,12 @@ TORCHGEO_TASKS = ('SemanticSegmentation', 'ChangeDetection', 'PixelwiseRegressio
 #: Arguments of TorchGeo's tasks, and so of ours, that steer training and leave the network alone.
 _STEERING = (
     'weights',
+    'backbone_weights',
     'labels',
     'loss',
+    'iou_weight',
+    'mask_damage',
+    'balance',
     'class_weights',
     'pos_weight',
     'ignore_index',

@@ -11,8 +11,18 @@ from typing import Any, Literal, get_args
 
 from torchgeo_ext.errors import BadParameter
 
-Task = Literal['segmentation', 'change', 'regression']
+Task = Literal[
+    'segmentation', 'change', 'regression', 'semantic_change', 'building_damage', 'map_update'
+]
 Activation = Literal['softmax', 'sigmoid', 'none']
+
+#: The maps of models that give several. The first has one score, that of a yes; the others have
+#: one per class.
+_MAPS: Mapping[str, tuple[str, ...]] = {
+    'semantic_change': ('change', 'before', 'after'),
+    'building_damage': ('building', 'damage'),
+    'map_update': ('change', 'after'),
+}
 
 _COLOR = re.compile(r'#[0-9a-fA-F]{6}')
 
@@ -98,11 +108,15 @@ class BundleCard:
     Args:
         name: Name for people.
         description: What it was made for.
-        task: What it does.
+        task: What it does. ``semantic_change`` gives change and the land cover of both dates,
+            ``building_damage`` buildings and the level of damage to them, ``map_update`` reads a
+            map of the earlier date too and gives change and the land cover after; see ``maps``.
         bands: What it reads, in the order of the network's channels; of one date.
         classes: What it tells apart, in the order of the network's outputs. A network with a
             single output has two: what a score near 0 means and what a score near 1 means.
-            Empty for regression.
+            Empty for regression. For models of several maps the land cover or the levels of
+            damage alone, without a class for none; a ``map_update`` reads the map as their
+            numbers from 1.
         dates: How many images of one place it reads at once: 1, or 2 (before, after).
         tile_size: Width and height of its input in pixels.
         halo: Width of the margin of a tile, in pixels, where its scores are less reliable.
@@ -112,11 +126,14 @@ class BundleCard:
         citation: How to cite it.
         architecture: ``{'class': name, 'arguments': {...}}`` where the name is one of
             :func:`torchgeo_ext.bundles.known_architectures`.
-        output_activation: Turns the network's outputs into scores.
+        output_activation: Turns the network's outputs into scores. A ``map_update`` with
+            ``sigmoid`` tells where something changed but not into what.
         training: Free facts such as data set, metrics, versions; anything JSON can hold.
         multilabel: Whether each class has a score of its own, so that several can hold at once.
         variables: What a regression predicts, in the order of the network's outputs.
         extent: West, south, east, north in degrees of the training data, if known.
+        bands_after: What it reads of the later date, if that differs from ``bands``: another
+            sensor, or another normalisation.
 
     Raises:
         BadParameter: If the values contradict each other.
@@ -140,6 +157,7 @@ class BundleCard:
     multilabel: bool = False
     variables: tuple[str, ...] = ()
     extent: tuple[float, float, float, float] | None = None
+    bands_after: tuple[Band, ...] = ()
 
     def __post_init__(self) -> None:
         _require(bool(self.name.strip()), 'name', self.name, 'a name')
@@ -150,8 +168,13 @@ class BundleCard:
             self.output_activation,
             _words(get_args(Activation)),
         )
-        _require(self.dates in (1, 2), 'dates', self.dates, '1 or 2')
+        dates = (2,) if self.task in _MAPS else (1, 2)
+        _require(self.dates in dates, 'dates', self.dates, ' or '.join(map(str, dates)))
         _require(len(self.bands) > 0, 'bands', self.bands, 'at least one band')
+        if self.bands_after:
+            fitting = self.dates == 2 and len(self.bands_after) == len(self.bands)
+            expected = f'{len(self.bands)} bands of the second of two dates'
+            _require(fitting, 'bands_after', self.bands_after, expected)
         architecture = self.architecture
         _require(
             isinstance(architecture.get('class'), str)
@@ -187,6 +210,8 @@ class BundleCard:
         _require(not self.variables, 'variables', self.variables, 'empty unless for regression')
         fewest = 1 if self.multilabel else 2
         _require(len(values) >= fewest, 'classes', values, f'at least {fewest}')
+        if self.task in _MAPS:
+            return
         if self.output_activation == 'sigmoid' and not self.multilabel:
             _require(
                 len(values) == 2,
@@ -196,13 +221,43 @@ class BundleCard:
             )
 
     @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Dates (if there are several), bands, height and width of what the model takes.
+
+        A ``map_update`` takes the bands of both dates and the map as bands of one image.
+        """
+        size = self.tile_size, self.tile_size
+        if self.task == 'map_update':
+            return self.dates * len(self.bands) + 1, *size
+        dates = (self.dates,) if self.dates > 1 else ()
+        return *dates, len(self.bands), *size
+
+    @property
     def outputs(self) -> int:
         """How many scores per pixel the model gives."""
         if self.task == 'regression':
             return max(1, len(self.variables))
+        if self.task in _MAPS:
+            return max(bands.stop for bands in self.maps.values())
         if self.output_activation == 'sigmoid' and not self.multilabel:
             return 1
         return len(self.classes)
+
+    @property
+    def maps(self) -> dict[str, slice]:
+        """Names of the maps of a model that gives several, and which of the scores are theirs."""
+        names = _MAPS.get(self.task, ())
+        if self.task == 'map_update' and self.output_activation == 'sigmoid':
+            names = names[:1]
+        count = len(self.classes)
+        return {
+            name: slice(1 + (number - 1) * count, 1 + number * count) if number else slice(0, 1)
+            for number, name in enumerate(names)
+        }
+
+    def bands_of(self, date: int) -> tuple[Band, ...]:
+        """Tell what is read of a date, 0 being the first."""
+        return self.bands_after if date and self.bands_after else self.bands
 
 
 def _require(condition: bool, name: str, value: Any, expected: str) -> None:

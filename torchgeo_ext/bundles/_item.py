@@ -174,13 +174,16 @@ def _tasks(card: BundleCard) -> list[str]:
 
 
 def _input(card: BundleCard) -> dict[str, Any]:
-    order = ['batch', 'time', 'bands', 'height', 'width']
-    shape = [-1, card.dates, len(card.bands), card.tile_size, card.tile_size]
-    if card.dates == 1:
-        del order[1], shape[1]
+    shape = [-1, *card.input_shape]
+    order = ['batch', *['time'] * (len(shape) > 4), 'bands', 'height', 'width']
+    name = 'image' if card.dates == 1 else 'before and after'
+    description = 'Stored values times raster:scale plus raster:offset, then value_scaling.'
+    if card.task == 'map_update':
+        name += ', then the map before'
+        description += ' The map comes as numbers of its classes from 1, 0 being none.'
     return {
-        'name': 'image' if card.dates == 1 else 'before and after',
-        'description': 'Stored values times raster:scale plus raster:offset, then value_scaling.',
+        'name': name,
+        'description': description,
         'bands': [band.name for band in card.bands],
         'input': {'shape': shape, 'dim_order': order, 'data_type': 'float32'},
         'value_scaling': [
@@ -193,11 +196,14 @@ def _input(card: BundleCard) -> dict[str, Any]:
 
 def _output(card: BundleCard) -> dict[str, Any]:
     regression = card.task == 'regression'
+    description = 'Outputs of the network'
+    if card.maps:
+        description = f'Scores of {", then ".join(card.maps)}'
+    elif card.output_activation != 'none':
+        description += f'; {card.output_activation} turns them into scores'
     output: dict[str, Any] = {
         'name': 'values' if regression else 'scores',
-        'description': f'Outputs of the network; {card.output_activation} turns them into scores.'
-        if card.output_activation != 'none'
-        else 'Outputs of the network.',
+        'description': f'{description}.',
         'tasks': _tasks(card),
         'result': {
             'shape': [-1, card.outputs, card.tile_size, card.tile_size],
@@ -233,6 +239,7 @@ def _private(card: BundleCard) -> dict[str, Any]:
         'tgx:multilabel': card.multilabel,
         'tgx:variables': list(card.variables),
         'tgx:dates': card.dates,
+        'tgx:bands_after': [_band(band) for band in card.bands_after],
         'tgx:tile_size': card.tile_size,
         'tgx:halo': card.halo,
         'tgx:resolution': {'minimum': card.resolution_minimum, 'maximum': card.resolution_maximum},
@@ -329,6 +336,8 @@ def _card(item: Mapping[str, Any], properties: Mapping[str, Any]) -> BundleCard:
         bands=tuple(_read_band(entry) for entry in properties['bands']),
         classes=tuple(_read_class(entry) for entry in output.get('classification:classes', ())),
         dates=properties['tgx:dates'],
+        # bundles of the first days have no such entry
+        bands_after=tuple(_read_band(entry) for entry in properties.get('tgx:bands_after', ())),
         tile_size=int(properties['tgx:tile_size']),
         halo=int(properties['tgx:halo']),
         resolution_minimum=resolution['minimum'],

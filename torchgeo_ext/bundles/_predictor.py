@@ -1,11 +1,16 @@
-"""The network of a bundle with everything before and after it."""
+"""The network of a bundle with everything before and after it.
+
+Axes: b batch, t date, c channel, h height, w width, k scores.
+"""
+
+from collections.abc import Callable, Sequence
 
 import torch
 from einops import rearrange
 from torch import Tensor, nn
 
 from torchgeo_ext.bundles._architecture import fuses_early
-from torchgeo_ext.bundles._card import Activation, BundleCard
+from torchgeo_ext.bundles._card import Activation, Band, BundleCard, Task
 
 
 class Predictor(nn.Module):
@@ -22,34 +27,69 @@ class Predictor(nn.Module):
     def __init__(self, network: nn.Module, card: BundleCard) -> None:
         super().__init__()
         self.network = network
+        self.task: Task = card.task
         self.activation: Activation = card.output_activation
+        self.one_score = card.outputs == 1 and card.task != 'regression'
         self.early_fusion = fuses_early(network)
+        # with one set of bands for both dates broadcasting is left to the tensors
+        dates = [card.bands_of(date) for date in range(2 if card.bands_after else 1)]
         # (stored * scale + offset - mean) / std as a single multiply-add, made in float64
-        gain = [band.scale / band.std for band in card.bands]
-        bias = [(band.offset - band.mean) / band.std for band in card.bands]
-        self.register_buffer('gain', _per_band(gain), persistent=False)
-        self.register_buffer('bias', _per_band(bias), persistent=False)
+        self.register_buffer('gain', _per_band(dates, lambda b: b.scale / b.std), persistent=False)
+        self.register_buffer(
+            'bias', _per_band(dates, lambda b: (b.offset - b.mean) / b.std), persistent=False
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """Predict.
 
         Args:
             x: Stored pixel values as float32, of shape (b, c, h, w), or (b, t, c, h, w) for a
-                model of two dates.
+                model of two dates. For a ``map_update`` (b, t * c + 1, h, w): the bands of both
+                dates, then the map as numbers of its classes from 1, 0 being none.
 
         Returns:
-            Scores of shape (b, k, h, w): probabilities, or predicted values for a regression.
+            Scores of shape (b, k, h, w): probabilities, or predicted values for a regression. A
+            model of several maps gives them one after the other, see :attr:`BundleCard.maps`.
         """
-        x = torch.addcmul(self.bias, x, self.gain)
+        if self.task == 'map_update':
+            pair = rearrange(x[:, :-1], 'b (t c) h w -> b t c h w', t=2)
+            return self._updates(self.network(self._normalised(pair), x[:, -1].long()))
+        x = self._normalised(x)
         if self.early_fusion:
             x = rearrange(x, 'b t c h w -> b (t c) h w')
-        scores: Tensor = self.network(x)
+        outputs = self.network(x)
+        if self.task == 'change' and isinstance(outputs, tuple):
+            outputs = outputs[0]  # a network that tells land cover as well
+        if isinstance(outputs, tuple):
+            return torch.cat([_yes(outputs[0]), *map(_classes, outputs[1:])], dim=1)
         if self.activation == 'softmax':
-            return scores.softmax(dim=1)
+            return outputs.softmax(dim=1)
         if self.activation == 'sigmoid':
-            return scores.sigmoid()
+            return _yes(outputs) if self.one_score else outputs.sigmoid()
+        scores: Tensor = outputs
         return scores
 
+    def _normalised(self, x: Tensor) -> Tensor:
+        return torch.addcmul(self.bias, x, self.gain)
 
-def _per_band(values: list[float]) -> Tensor:
-    return torch.tensor(values, dtype=torch.float64).float()[:, None, None]
+    def _updates(self, logits: Tensor) -> Tensor:
+        """Give the score of change and, if the network tells them, of the new classes."""
+        if self.activation == 'sigmoid':
+            return _yes(logits)
+        return torch.cat([1 - logits.softmax(dim=1)[:, :1], _classes(logits)], dim=1)
+
+
+def _yes(logits: Tensor) -> Tensor:
+    """Give the score of a yes (b, 1, h, w) from logits of it, or of no and yes."""
+    return logits.sigmoid() if logits.shape[1] == 1 else logits.softmax(dim=1)[:, 1:]
+
+
+def _classes(logits: Tensor) -> Tensor:
+    """Give the scores of classes; the first of the logits (b, k, h, w) stands for none of them."""
+    return logits[:, 1:].softmax(dim=1)
+
+
+def _per_band(dates: Sequence[Sequence[Band]], value: Callable[[Band], float]) -> Tensor:
+    """Give a value per band, (c, 1, 1) or (t, c, 1, 1)."""
+    values = torch.tensor([[value(band) for band in bands] for bands in dates], dtype=torch.float64)
+    return (values if len(dates) > 1 else values[0]).float()[..., None, None]

@@ -46,10 +46,9 @@ class Bundle:
     card: BundleCard
     load: 'Callable[[], Mapping[str, Tensor]]' = field(repr=False, compare=False)
 
-    @property
-    def fill(self) -> tuple[float, ...]:
-        """Stored values, one per band, that the network sees as 0: the mean of that band."""
-        return tuple((band.mean - band.offset) / band.scale for band in self.card.bands)
+    def fill(self, date: int = 0) -> tuple[float, ...]:
+        """Give the stored value of each band that the network sees as 0: the mean of that band."""
+        return tuple((b.mean - b.offset) / b.scale for b in self.card.bands_of(date))
 
     def build(self, device: 'str | torch.device' = 'cpu') -> 'nn.Module':
         """Build the complete predictor.
@@ -61,7 +60,7 @@ class Bundle:
             A module in evaluation mode. It takes stored pixel values as float32, (b, c, h, w) or
             (b, t, c, h, w) for two dates, and gives scores (b, k, h, w): probabilities, or the
             predicted values of a regression. A model of two classes may give a single score,
-            that of the second class.
+            that of the second class. A ``map_update`` takes (b, t * c + 1, h, w), the map last.
 
         Raises:
             BadInput: If the architecture is not known or the weights do not fit it.

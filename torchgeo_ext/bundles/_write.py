@@ -179,11 +179,10 @@ def _try_out(predictor: 'nn.Module', card: BundleCard) -> None:
 
 
 def example(card: BundleCard, batch: int) -> 'Tensor':
-    """Make an input of zeros for the model of a card: (b, c, h, w) or (b, t, c, h, w)."""
+    """Make an input of zeros for the model of a card."""
     import torch
 
-    dates = (card.dates,) if card.dates > 1 else ()
-    return torch.zeros(batch, *dates, len(card.bands), card.tile_size, card.tile_size)
+    return torch.zeros(batch, *card.input_shape)
 
 
 def _save_weights(folder: Path, weights: 'Mapping[str, Tensor]') -> FileEntry:

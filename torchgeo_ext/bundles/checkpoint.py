@@ -39,6 +39,15 @@ DATA_CARD = 'bundle_card'
 #: TorchGeo's data modules divide by this unless they say otherwise (``BaseDataModule.std``).
 TORCHGEO_STD = 255.0
 
+#: Levels of damage of the Joint Damage Scale, from 1, with colours.
+DAMAGE_LEVELS = (
+    ('no damage', '#1a9641'),
+    ('minor damage', '#ffd43b'),
+    ('major damage', '#f58518'),
+    ('destroyed', '#d7191c'),
+)
+
+_SEVERAL_MAPS = ('semantic_change', 'building_damage', 'map_update')
 _NOTHING, _SOMETHING = '#d9d9d9', '#e31a1c'
 
 
@@ -180,6 +189,12 @@ def _card(
     activation: Activation = 'softmax' if kind == 'multiclass' else 'sigmoid'
     labels = [str(label) for label in hyper_parameters.get('labels') or ()]
     regression = task == 'regression'
+    if task in _SEVERAL_MAPS:
+        classes = _land_cover(task, hyper_parameters)
+        tells_where = task == 'map_update' and not hyper_parameters.get('semantic')
+        activation = 'sigmoid' if tells_where else 'softmax'
+    else:
+        classes = () if regression else _classes(kind, arguments, labels, task)
     return BundleCard(
         name=source.stem,
         description=f'{name} from the checkpoint {source.name}.',
@@ -187,8 +202,8 @@ def _card(
         bands=tuple(
             Band(f'band {i + 1}', std=TORCHGEO_STD) for i in range(arguments.get('in_channels', 3))
         ),
-        classes=() if regression else _classes(kind, arguments, labels, task),
-        dates=2 if task == 'change' else 1,
+        classes=classes,
+        dates=1 if task in ('segmentation', 'regression') else 2,
         architecture={'class': name, 'arguments': dict(arguments)},
         output_activation='none' if regression else activation,
         multilabel=kind == 'multilabel' and not regression,
@@ -224,15 +239,26 @@ def _with_data_card(card: BundleCard, content: Mapping[str, Any]) -> BundleCard:
 def _task(name: str) -> Task:
     from torchgeo import tasks
 
-    from torchgeo_ext.tasks import BinaryChangeDetection
-
     build = find_architecture(name, 'checkpoint')
-    change = (tasks.ChangeDetection, BinaryChangeDetection)
-    if isinstance(build, type) and issubclass(build, change):
+    # tasks of ours, or of a plugin, say so themselves
+    told: Task | None = getattr(build, 'predicts', None)
+    if told is not None:
+        return told
+    if isinstance(build, type) and issubclass(build, tasks.ChangeDetection):
         return 'change'
     if isinstance(build, type) and issubclass(build, tasks.PixelwiseRegression):
         return 'regression'
     return 'segmentation'
+
+
+def _land_cover(task: Task, hyper_parameters: Mapping[str, Any]) -> tuple[ModelClass, ...]:
+    """Name the classes of a task of several maps, whose number counts one for none of them."""
+    if task == 'building_damage':
+        return tuple(ModelClass(i, *level) for i, level in enumerate(DAMAGE_LEVELS, 1))
+    count = hyper_parameters['map_classes' if task == 'map_update' else 'num_classes']
+    names = [f'class {value}' for value in range(1, count)]
+    colors = choose_colors(names, {})
+    return tuple(ModelClass(i, name, colors[i - 1]) for i, name in enumerate(names, 1))
 
 
 def _classes(

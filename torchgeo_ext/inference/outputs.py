@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -63,11 +63,16 @@ class RasterOutput:
     Args:
         path: Where; a GeoTIFF.
         kind: What, see :data:`Kind`.
-        classes: For ``classes`` one per score band, in the order of the model's; for ``threshold``
-            the one below and the one reached. Otherwise names for bands, if given.
+        classes: For ``classes`` one per score band, in the order of the model's, or what
+            ``decide`` chooses from; for ``threshold`` the one below and the one reached. Otherwise
+            names for bands, if given.
         threshold: Score from which on a pixel counts.
         band: Score band, from 1: the one compared with the threshold (the last if not given) or
             the only one to write as ``values`` (all if not given).
+        part: For a model of several maps: the score bands, from 0, that this output is about. All
+            other arguments then count from the first of these.
+        decide: For ``classes``: tells from the scores which of the classes a pixel has, as numbers
+            (height, width) from 0, where the highest score alone does not tell.
         dtype: Data type of ``values``. Values are rounded to integers and kept in range.
         nodata: Value of invalid pixels; if not given NaN, or for integers one that is no class
             (255 or 65535 where possible). A valid value that happens to equal it is moved by one.
@@ -82,6 +87,8 @@ class RasterOutput:
     classes: Sequence[ClassLike] = ()
     threshold: float = 0.5
     band: int | None = None
+    part: slice | None = None
+    decide: 'Callable[[Scores], np.ndarray] | None' = None
     dtype: str = 'float32'
     nodata: float | None = None
     descriptions: Sequence[str] = ()
@@ -113,6 +120,14 @@ class Scores:
     def __init__(self, values: Tensor) -> None:
         self._values = values
         self._on_host = values.device.type == 'cpu'
+        self._parts: dict[tuple[int, int], Scores] = {}
+
+    def part(self, bands: slice) -> 'Scores':
+        """Give the scores of some bands; what is computed of them is kept."""
+        key = bands.start, bands.stop
+        if key not in self._parts:
+            self._parts[key] = Scores(self._values[bands])
+        return self._parts[key]
 
     @cached_property
     def values(self) -> np.ndarray:
@@ -173,6 +188,8 @@ class Encoder:
     def __init__(self, output: RasterOutput, count: int) -> None:
         self.output = output
         self.pixels: Counter[int] = Counter()
+        if output.part is not None:
+            count = len(range(count)[output.part])
         self._scores = count
         _check(output, count)
         self._band = count - 1 if output.band is None else output.band - 1
@@ -193,6 +210,8 @@ class Encoder:
         """
         if scores is None:
             return np.full((self.count, *valid.shape), self.nodata, self.dtype)
+        if self.output.part is not None:
+            scores = scores.part(self.output.part)
         pixels = self._categories(scores, valid) if self.categorical else self._numbers(scores)
         np.copyto(pixels, self.dtype.type(self.nodata), where=~valid)
         return pixels
@@ -203,7 +222,9 @@ class Encoder:
         return self.output.kind in ('classes', 'threshold')
 
     def _categories(self, scores: Scores, valid: np.ndarray) -> np.ndarray:
-        if self.output.kind == 'classes':
+        if self.output.decide is not None:
+            index = self.output.decide(scores)
+        elif self.output.kind == 'classes':
             index = scores.best
         else:
             index = scores.reached(self._band, self.output.threshold).view(np.uint8)
@@ -243,7 +264,7 @@ class Encoder:
 
 
 def _check(output: RasterOutput, count: int) -> None:
-    if output.kind == 'classes' and len(output.classes) != count:
+    if output.kind == 'classes' and not output.decide and len(output.classes) != count:
         raise BadParameter(
             f'{output.argument}: {len(output.classes)} classes do not fit the {count} scores that '
             'the model gives.',

@@ -84,6 +84,7 @@ def predict_raster(
     batch_size: int = 0,
     device: str = 'auto',
     mask: MaskSource | None = None,
+    join_bands: bool = False,
     progress: Progress = silent,
 ) -> PredictSummary:
     """Run a model over rasters and write what it gives.
@@ -124,6 +125,8 @@ def predict_raster(
         batch_size: Tiles computed at once; 0 chooses. Halved when memory is too small.
         device: ``auto`` or a device of PyTorch's.
         mask: Where to predict; the rest becomes nodata.
+        join_bands: Give the model (b, c, h, w) with the bands of all sources one after the other,
+            which may then differ in their number.
         progress: Told how far the work is; stops it by raising.
 
     Returns:
@@ -143,7 +146,7 @@ def predict_raster(
     runner = ModelRunner(model, pick_device(device), batch_size, tile_size)
     tags = _provenance(model, sources, {'tile_size': tile_size, 'overlap': overlap, 'merge': merge})
     with ExitStack() as stack:
-        reader = TileReader(sources, mask, grid, tiling, runner.channels_last)
+        reader = TileReader(sources, mask, grid, tiling, runner.channels_last, join_bands)
         stack.enter_context(reader)
         stack.enter_context(rasterio.Env(GDAL_CACHEMAX=reader.cache_bytes))
         stack.enter_context(runner.evaluating())

@@ -1,10 +1,12 @@
 """Reading the tiles that a model sees: always whole, finite, and with what is valid in them."""
 
 import logging
+import math
 import threading
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from types import TracebackType
 from typing import Any, Self
 
@@ -29,7 +31,7 @@ class TilePixels:
     Args:
         tile: The tile.
         values: Float32 (t, c, tile, tile), or (t, tile, tile, c) for channels last; ``None`` if
-            no pixel is valid.
+            no pixel is valid. If bands are joined, t is 1 and c counts those of all rasters.
         valid: Boolean (height, width) of the part of the tile that is inside of the grid.
     """
 
@@ -44,11 +46,13 @@ class TileReader:
     A grid smaller than a tile is continued by reflection.
 
     Args:
-        sources: The rasters, of equally many bands.
+        sources: The rasters, of equally many bands unless these are joined.
         mask: What to process; everything if not given.
         grid: The grid.
         tiling: The tiles of the grid.
         channels_last: Whether the bands come last in memory.
+        join_bands: Whether the bands of the rasters follow each other, instead of the rasters as
+            dates.
 
     Raises:
         BadInput: If a source cannot be brought onto the grid.
@@ -62,6 +66,7 @@ class TileReader:
         grid: Grid,
         tiling: Tiling,
         channels_last: bool,
+        join_bands: bool = False,
     ) -> None:
         self._sources, self._grid, self._tiling = sources, grid, tiling
         self._channels_last = channels_last
@@ -71,14 +76,17 @@ class TileReader:
             self._stack = failing
             self._first: list[WindowReader] | None = self._open()
             self._mask = None if mask is None else failing.enter_context(mask.open(grid))
-            self.bands = _same_count(self._first)
+            counts = [len(reader.bands) for reader in self._first]
+            self._layout = (1, sum(counts)) if join_bands else _dates(self._first)
+            #: First band of each raster among those of all, and the one behind its last.
+            self._places = list(pairwise(accumulate(counts, initial=0)))
             self.cache_bytes = sum(self._cache(reader) for reader in self._first)
             self._stack = failing.pop_all()
 
     @property
     def tile_bytes(self) -> int:
         """Memory of a tile's values."""
-        return 4 * len(self._sources) * self.bands * self._tiling.tile_size**2
+        return 4 * math.prod(self._layout) * self._tiling.tile_size**2
 
     def read(self, tile: Tile) -> TilePixels:
         """Read a tile.
@@ -89,15 +97,15 @@ class TileReader:
         shape = tile.window.height, tile.window.width
         valid = np.ones(shape, bool) if self._mask is None else self._mask.read(tile.window)
         size = self._tiling.tile_size
-        values, bands_first = self._empty(size)
-        for date, reader in zip(bands_first, self._readers(), strict=True):
+        values, parts = self._empty(size)
+        for part, reader in zip(parts, self._readers(), strict=True):
             if not valid.any():
                 return TilePixels(tile, None, valid)
             if shape == (size, size):
-                _, valid_there = reader.read(tile.window, out=date)
+                _, valid_there = reader.read(tile.window, out=part)
             else:
                 inside, valid_there = reader.read(tile.window)
-                date[...] = _reflect(inside, size)
+                part[...] = _reflect(inside, size)
             valid &= valid_there
         return TilePixels(tile, values if valid.any() else None, valid)
 
@@ -110,14 +118,17 @@ class TileReader:
             'Check nodata value, area and bands: a pixel has to be valid in all of them.',
         )
 
-    def _empty(self, size: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return memory for a tile and the same memory seen as (t, c, h, w)."""
-        dates = len(self._sources)
+    def _empty(self, size: int) -> tuple[np.ndarray, list[np.ndarray]]:
+        """Return memory for a tile, and the part of it (c, h, w) of each raster."""
+        dates, bands = self._layout
         if self._channels_last:
-            values = np.empty((dates, size, size, self.bands), np.float32)
-            return values, np.moveaxis(values, -1, 1)
-        values = np.empty((dates, self.bands, size, size), np.float32)
-        return values, values
+            values = np.empty((dates, size, size, bands), np.float32)
+            bands_first = np.moveaxis(values, -1, 1)
+        else:
+            values = bands_first = np.empty((dates, bands, size, size), np.float32)
+        if dates == len(self._sources):
+            return values, list(bands_first)
+        return values, [bands_first[0, first:stop] for first, stop in self._places]
 
     def _readers(self) -> list[WindowReader]:
         """Return this thread's readers."""
@@ -163,7 +174,8 @@ class TileReader:
         self._stack.close()
 
 
-def _same_count(readers: Sequence[WindowReader]) -> int:
+def _dates(readers: Sequence[WindowReader]) -> tuple[int, int]:
+    """Return the number of rasters and that of the bands, which they have in common."""
     first = readers[0]
     for reader in readers[1:]:
         if len(reader.bands) != len(first.bands):
@@ -172,7 +184,7 @@ def _same_count(readers: Sequence[WindowReader]) -> int:
                 f'but {first.source.path} gives {len(first.bands)}.',
                 'Choose the same bands of all images.',
             )
-    return len(first.bands)
+    return len(readers), len(first.bands)
 
 
 def _reflect(values: np.ndarray, size: int) -> np.ndarray:

@@ -5,6 +5,7 @@ from torchgeo_ext.operations.coregister import coregister
 from torchgeo_ext.operations.create_bundle import create_bundle
 from torchgeo_ext.operations.describe_model import describe_model
 from torchgeo_ext.operations.detect_change import detect_change
+from torchgeo_ext.operations.detect_semantic_change import detect_semantic_change
 from torchgeo_ext.operations.engine_status import engine_status
 from torchgeo_ext.operations.evaluate_change import evaluate_change
 from torchgeo_ext.operations.list_models import list_models
@@ -19,6 +20,7 @@ __all__ = (
     'create_bundle',
     'describe_model',
     'detect_change',
+    'detect_semantic_change',
     'engine_status',
     'evaluate_change',
     'list_models',

@@ -1,7 +1,7 @@
 """What finding change takes beyond running a model: a common grid, the offset, the area."""
 
 import logging
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from torchgeo_ext.errors import BadInput, BadParameter
@@ -12,7 +12,7 @@ from torchgeo_ext.operations._predict import (
     choose_grid,
     class_table,
     predict_classes,
-    source_for,
+    sources_for,
 )
 from torchgeo_ext.progress import Progress
 
@@ -208,7 +208,7 @@ class WithBundle:
             )
         self._bundle, self._plan = bundle, plan
         self._threshold = 0.5 if threshold is None else threshold
-        self.sources = [source_for(bundle, image, plan.resampling) for image in images]
+        self.sources = sources_for(bundle, images, plan.resampling)
         self._images = [
             image._replace(bands=source.bands)
             for image, source in zip(images, self.sources, strict=True)
@@ -269,20 +269,31 @@ def outline_change(
     raster: Any, polygons: Any, detected: Detected, minimum_area: float, progress: Progress
 ) -> Style:
     """Write polygons of what changed and give their style."""
+    shown = [entry for entry in detected.classes if entry['value'] in detected.changed]
+    return outline_values(raster, polygons, shown, minimum_area, progress)
+
+
+def outline_values(
+    raster: Any,
+    polygons: Any,
+    classes: Sequence[ClassEntry],
+    minimum_area: float,
+    progress: Progress,
+) -> Style:
+    """Write polygons of some values of a class raster and give their style."""
     from torchgeo_ext.inference import RasterClass
     from torchgeo_ext.inference.style import write_style
     from torchgeo_ext.inference.vectors import polygonize
 
-    shown = [entry for entry in detected.classes if entry['value'] in detected.changed]
     polygonize(
         raster,
         polygons,
-        classes=[RasterClass(**entry) for entry in shown],
-        values=detected.changed,
+        classes=[RasterClass(**entry) for entry in classes],
+        values=[entry['value'] for entry in classes],
         minimum_area=minimum_area,
         progress=progress,
     )
-    style: Style = {'type': 'classes', 'field': 'class', 'classes': shown}
+    style: Style = {'type': 'classes', 'field': 'class', 'classes': [*classes]}
     write_style(polygons, style)
     return style
 
@@ -297,21 +308,37 @@ def area_of(raster: Any, values: Collection[int]) -> float:
     Returns:
         Square metres; without a coordinate system squares of the unit of the raster.
     """
-    return sum(pixels * size for pixels, size in _rows(raster, values))
+    ground = ground_by_value(raster)
+    return sum(ground[value][1] for value in values if value in ground)
 
 
-def _rows(raster: Any, values: Collection[int]) -> Iterator[tuple[int, float]]:
-    """Count pixels in strips of rows, as the size of pixels changes with the latitude."""
+def ground_by_value(raster: Any) -> dict[int, tuple[int, float]]:
+    """Count the pixels of each value of a class raster, and measure the ground they cover.
+
+    Args:
+        raster: A class raster, whose pixels without data do not count.
+
+    Returns:
+        Pixels and square metres by value; without a coordinate system squares of the unit of the
+        raster.
+    """
     import numpy as np
     from rasterio.windows import Window
 
     from torchgeo_ext.inference import Grid, open_raster
     from torchgeo_ext.inference.area import pixel_area
 
+    ground: dict[int, tuple[int, float]] = {}
     with open_raster(str(raster), 'output') as dataset:
         grid = Grid.of(dataset)
         step = max(_ROWS, grid.height // 256)
+        # in strips of rows, as the size of pixels changes with the latitude
         for row in range(0, grid.height, step):
             window = Window(0, row, grid.width, min(step, grid.height - row))
-            found = np.isin(dataset.read(1, window=window), list(values))
-            yield int(np.count_nonzero(found)), pixel_area(grid.part(window))
+            size = pixel_area(grid.part(window))
+            found = np.unique(dataset.read(1, window=window), return_counts=True)
+            for value, count in zip(*(part.tolist() for part in found), strict=True):
+                pixels, area = ground.get(value, (0, 0.0))
+                ground[value] = pixels + count, area + count * size
+        ground.pop(dataset.nodata, None)
+    return ground

@@ -51,7 +51,9 @@ def open_model(bundle: Any, model: str | None, task: str, dates: int) -> Bundle:
 
 def published_card(ready: ReadyModel) -> BundleCard:
     """Describe a published model as a bundle does; for this torch has to be loaded."""
-    two_dates = ready.task == 'change'
+    two_dates = ready.task != 'segmentation'
+    first = 1 if ready.task == 'semantic_change' else 0
+    one_score = ready.task == 'change' and len(ready.classes) == 2
     return BundleCard(
         name=ready.name,
         description=ready.title,
@@ -60,10 +62,11 @@ def published_card(ready: ReadyModel) -> BundleCard:
             Band(band.name, band.wavelength, mean=band.mean, std=band.std) for band in ready.bands
         ),
         classes=tuple(
-            ModelClass(value, name, color) for value, (name, color) in enumerate(ready.classes)
+            ModelClass(value, name, color)
+            for value, (name, color) in enumerate(ready.classes, first)
         ),
         architecture=_architecture(ready),
-        output_activation='sigmoid' if two_dates else 'softmax',
+        output_activation='sigmoid' if one_score else 'softmax',
         dates=2 if two_dates else 1,
         tile_size=ready.tile_size,
         halo=ready.tile_size // _HALO,

@@ -2,17 +2,18 @@
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from torchgeo_ext.errors import BadInput
-from torchgeo_ext.operations._operation import Style, Styles
+from torchgeo_ext.operations._operation import ClassEntry, Style, Styles
 from torchgeo_ext.progress import Progress
 
 if TYPE_CHECKING:
     from torchgeo_ext.bundles import Bundle, BundleCard
-    from torchgeo_ext.inference import Grid, RasterOutput, RasterSource
+    from torchgeo_ext.inference import Grid, PredictSummary, RasterOutput, RasterSource
+    from torchgeo_ext.inference.outputs import Scores
 
 log = logging.getLogger(__name__)
 
@@ -127,32 +128,12 @@ def predict_classes(
     Returns:
         Numbers about the run and a style per raster written.
     """
-    from torchgeo_ext.inference import MaskSource, TestTimeAugmentation, predict_raster
     from torchgeo_ext.inference.area import pixel_area
     from torchgeo_ext.inference.style import write_style
-    from torchgeo_ext.operations._models import build_model
 
     card = bundle.card
-    sources = [source_for(bundle, image, plan.resampling) for image in images]
-    _check_resolution(card, grid)
-    progress(0.0, 'Loading the model')
-    network: Any = build_model(bundle)
-    if plan.augmentation != 'none':
-        network = TestTimeAugmentation(network, plan.augmentation)
-    tile_size, overlap = plan.tiling(card)
-    done = predict_raster(
-        network,
-        sources,
-        grid,
-        _outputs(bundle, wanted, threshold),
-        tile_size=tile_size,
-        overlap=overlap,
-        merge=plan.merge,
-        batch_size=plan.batch_size,
-        device=plan.device,
-        mask=None if plan.mask is None else MaskSource(str(plan.mask)),
-        progress=progress,
-    )
+    sources = sources_for(bundle, images, plan.resampling)
+    done = _run(bundle, sources, grid, _outputs(bundle, wanted, threshold), plan, progress)
     styles = {
         name: _style(name, card) for name in wanted if wanted[name] and name != 'probabilities'
     }
@@ -169,19 +150,138 @@ def predict_classes(
     )
 
 
-def source_for(bundle: 'Bundle', image: Image, resampling: str) -> 'RasterSource':
-    """Choose the bands of an image that a model wants."""
+class MapOutput(NamedTuple):
+    """A raster wanted of a model of several maps.
+
+    Attributes:
+        path: Where to write it; None if it is not wanted.
+        content: One of the model's maps by name: the score of one that has a single score, else
+            its classes. Or the classes that ``decide`` chooses from.
+        decide: Tells which of the classes a pixel has from all scores.
+    """
+
+    path: Any
+    content: str | Sequence[ClassEntry]
+    decide: 'Callable[[Scores], Any] | None' = None
+
+
+def predict_maps(
+    bundle: 'Bundle',
+    sources: 'Sequence[RasterSource]',
+    grid: 'Grid',
+    wanted: Mapping[str, MapOutput],
+    plan: Plan,
+    *,
+    join_bands: bool = False,
+    progress: Progress,
+) -> Styles:
+    """Run a model of several maps and write rasters with their styles.
+
+    Args:
+        bundle: The model.
+        sources: What it reads.
+        grid: Pixels to write.
+        wanted: What to write, by the name of the argument.
+        plan: How to run it.
+        join_bands: Whether the model takes the bands of all sources as one image.
+        progress: Told how far the work is.
+
+    Returns:
+        A style per raster written.
+    """
+    from torchgeo_ext.inference.style import write_style
+
+    asked = {name: output for name, output in wanted.items() if output.path is not None}
+    outputs = [_map_output(bundle, name, output) for name, output in asked.items()]
+    _run(bundle, sources, grid, outputs, plan, progress, join_bands=join_bands)
+    styles: Styles = {}
+    for name, output in zip(asked, outputs, strict=True):
+        if output.kind == 'classes':
+            classes = [
+                ClassEntry(value=c.value, name=c.name, color=c.color) for c in output.classes
+            ]
+            styles[name] = {'type': 'classes', 'classes': classes}
+        else:
+            styles[name] = _probability_style()
+        write_style(output.path, styles[name])
+    return styles
+
+
+def _map_output(bundle: 'Bundle', name: str, wanted: MapOutput) -> 'RasterOutput':
+    from torchgeo_ext.inference import RasterClass, RasterOutput
+
+    card = bundle.card
+    if not isinstance(wanted.content, str):
+        classes = [RasterClass(**entry) for entry in wanted.content]
+        return RasterOutput(
+            str(wanted.path), 'classes', classes, decide=wanted.decide, argument=name,
+            tags=_tags(bundle, [*wanted.content]),
+        )  # fmt: skip
+    part = card.maps[wanted.content]
+    if part.stop - part.start == 1:
+        return RasterOutput(
+            str(wanted.path), 'probabilities', part=part, argument=name,
+            descriptions=[f'probability of {wanted.content}'], tags=_tags(bundle, []),
+        )  # fmt: skip
+    return RasterOutput(
+        str(wanted.path), 'classes', card.classes, part=part, argument=name,
+        tags=_tags(bundle, class_table(card)),
+    )  # fmt: skip
+
+
+def _run(
+    bundle: 'Bundle',
+    sources: 'Sequence[RasterSource]',
+    grid: 'Grid',
+    outputs: 'Sequence[RasterOutput]',
+    plan: Plan,
+    progress: Progress,
+    *,
+    join_bands: bool = False,
+) -> 'PredictSummary':
+    """Run a model over rasters as planned."""
+    from torchgeo_ext.inference import MaskSource, TestTimeAugmentation, predict_raster
+    from torchgeo_ext.operations._models import build_model
+
+    _check_resolution(bundle.card, grid)
+    progress(0.0, 'Loading the model')
+    network: Any = build_model(bundle)
+    if plan.augmentation != 'none':
+        network = TestTimeAugmentation(network, plan.augmentation)
+    tile_size, overlap = plan.tiling(bundle.card)
+    return predict_raster(
+        network,
+        sources,
+        grid,
+        outputs,
+        tile_size=tile_size,
+        overlap=overlap,
+        merge=plan.merge,
+        batch_size=plan.batch_size,
+        device=plan.device,
+        mask=None if plan.mask is None else MaskSource(str(plan.mask)),
+        join_bands=join_bands,
+        progress=progress,
+    )
+
+
+def sources_for(bundle: 'Bundle', images: Sequence[Image], resampling: str) -> 'list[RasterSource]':
+    """Choose the bands that a model wants of the image of each date."""
+    return [_source(bundle, date, image, resampling) for date, image in enumerate(images)]
+
+
+def _source(bundle: 'Bundle', date: int, image: Image, resampling: str) -> 'RasterSource':
     from torchgeo_ext.bundles import match_bands
     from torchgeo_ext.inference import RasterSource
 
     bands = match_bands(
-        bundle.card.bands, image.path, image.bands, image.argument, image.bands_argument
+        bundle.card.bands_of(date), image.path, image.bands, image.argument, image.bands_argument
     )
     return RasterSource(
         str(image.path),
         bands=bands,
         resampling=resampling,
-        fill=bundle.fill,
+        fill=bundle.fill(date),
         argument=image.argument,
     )
 
@@ -190,12 +290,7 @@ def _outputs(bundle: 'Bundle', wanted: Mapping[str, Any], threshold: float) -> '
     from torchgeo_ext.inference import RasterOutput
 
     card = bundle.card
-    tags = {
-        'model': card.name,
-        'model_source': str(bundle.path),
-        'model_license': card.license,
-        'classes': json.dumps(class_table(card)),
-    }
+    tags = _tags(bundle, class_table(card))
     names = [entry.name for entry in card.classes][-card.outputs :]
     kinds: dict[str, dict[str, Any]] = {
         'output': {'kind': 'classes', 'classes': card.classes}
@@ -211,6 +306,16 @@ def _outputs(bundle: 'Bundle', wanted: Mapping[str, Any], threshold: float) -> '
     ]
 
 
+def _tags(bundle: 'Bundle', classes: Sequence[ClassEntry]) -> dict[str, str]:
+    """Say in a raster where it came from and what its values mean."""
+    tags = {
+        'model': bundle.card.name,
+        'model_source': str(bundle.path),
+        'model_license': bundle.card.license,
+    }
+    return tags | ({'classes': json.dumps(classes)} if classes else {})
+
+
 def class_table(card: 'BundleCard') -> list[Any]:
     """Give the classes as JSON has them."""
     return [{'value': c.value, 'name': c.name, 'color': c.color} for c in card.classes]
@@ -219,6 +324,10 @@ def class_table(card: 'BundleCard') -> list[Any]:
 def _style(name: str, card: 'BundleCard') -> Style:
     if name == 'output':
         return {'type': 'classes', 'classes': class_table(card)}
+    return _probability_style()
+
+
+def _probability_style() -> Style:
     return {'type': 'range', 'minimum': 0.0, 'maximum': 1.0, 'unit': '', 'ramp': 'viridis'}
 
 

@@ -39,7 +39,7 @@ class CreateBundleResult(NamedTuple):
 
     Attributes:
         name: Name of the model.
-        task: What it does: segmentation, change or regression.
+        task: What it does, such as segmentation, change, semantic_change or regression.
         bands: Names of the bands it reads, separated by commas.
         classes: Value, name and colour of each class, as JSON.
         parameters: How many numbers the network has learnt.
@@ -101,7 +101,8 @@ def create_bundle(
 
     Args:
         checkpoint: Checkpoint (.ckpt) of SemanticSegmentation, ChangeDetection,
-            PixelwiseRegression or a task of an installed plugin.
+            PixelwiseRegression, SemanticChangeDetection, BuildingDamage,
+            ConditionalChangeDetection or a task of an installed plugin.
         output: Folder to write; a bundle that is there already is replaced.
         image: An image like those it was trained with. Names, wavelengths and nodata of the bands
             are taken from it, and their statistics unless these are given.
@@ -179,6 +180,8 @@ def _tile_size(bundle: 'Bundle') -> int:
     if card.tile_size >= _TILE:
         return card.tile_size
     network = build_network(card.architecture, str(bundle.path))
+    if card.task == 'map_update':
+        return card.tile_size  # the network alone takes images and a map apart
     dates = (card.dates,) if card.dates > 1 else ()
     larger = takes(network, (1, *dates, len(card.bands), _TILE, _TILE))
     return _TILE if larger else card.tile_size

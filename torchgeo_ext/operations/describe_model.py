@@ -22,7 +22,8 @@ class DescribeModelResult(NamedTuple):
     Attributes:
         name: Name of the model.
         description: What it was made for.
-        task: What it does: segmentation, change or regression.
+        task: What it does: segmentation, change, regression, semantic_change, building_damage or
+            map_update.
         dates: How many images of one place it reads at once.
         band_count: How many bands it reads of each image; 0 if any number will do.
         bands: Their names, separated by commas.
@@ -117,14 +118,14 @@ def _of_bundle(info: 'BundleInfo') -> DescribeModelResult:
 def _of_published(ready: 'ReadyModel') -> DescribeModelResult:
     classes = [
         {'value': value, 'name': name, 'color': color}
-        for value, (name, color) in enumerate(ready.classes)
+        for value, (name, color) in enumerate(ready.classes, ready.task == 'semantic_change')
     ]
     return DescribeModelResult(
         output=None,
         name=ready.name,
         description=ready.title,
         task=ready.task,
-        dates=2 if ready.task == 'change' else 1,
+        dates=1 if ready.task == 'segmentation' else 2,
         band_count=len(ready.bands),
         bands=', '.join(band.name for band in ready.bands),
         class_count=len(classes),

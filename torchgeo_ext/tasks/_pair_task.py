@@ -45,6 +45,8 @@ class PairTask(BaseTask):
 
     ignore = ('weights', 'backbone_weights')
     mode = 'max'
+    #: What a bundle of the network does, see :class:`~torchgeo_ext.bundles.BundleCard`.
+    predicts = 'change'
 
     weights: WeightsEnum | str | None
     backbone_weights: WeightsEnum | str | None

@@ -71,6 +71,7 @@ class BuildingDamage(PairTask):
     """
 
     monitor = 'val_xview2_score'
+    predicts = 'building_damage'
 
     def __init__(
         self,

@@ -54,6 +54,7 @@ class ConditionalChangeDetection(PairTask):
     """
 
     monitor = 'val_change_iou'
+    predicts = 'map_update'
 
     def __init__(
         self,

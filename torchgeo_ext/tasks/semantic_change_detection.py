@@ -50,6 +50,7 @@ class SemanticChangeDetection(PairTask):
     """
 
     monitor = 'val_by_date_f_scd'
+    predicts = 'semantic_change'
 
     def __init__(
         self,

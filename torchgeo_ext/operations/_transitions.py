@@ -1,0 +1,124 @@
+"""From what to what: codes, names and colours of transitions between classes, and their table."""
+
+import csv
+from collections.abc import Callable, Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torchgeo_ext.operations._operation import ClassEntry, StrPath
+from torchgeo_ext.staging import staged
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from torchgeo_ext.bundles import BundleCard, ModelClass
+    from torchgeo_ext.inference.outputs import Scores
+
+UNCHANGED: ClassEntry = {'value': 0, 'name': 'unchanged', 'color': '#f0f0f0'}
+
+#: Share of the colour of the class before in that of a transition.
+_BEFORE = 0.3
+_SQUARE_METRES = 10_000
+
+
+def transitions(classes: 'Sequence[ModelClass]') -> list[ClassEntry]:
+    """List what a pixel can be: unchanged, or changed from each class to each class.
+
+    Args:
+        classes: The land cover.
+
+    Returns:
+        Values 0 for unchanged and 1 + k * (number before) + (number after), counting the k
+        classes from 0. A changed pixel may keep its class: something else of the same kind.
+    """
+    entries = [UNCHANGED]
+    for before in classes:
+        for after in classes:
+            entries.append(
+                {
+                    'value': len(entries),
+                    'name': f'{before.name} → {after.name}',
+                    'color': _mixed(before.color, after.color),
+                }
+            )
+    return entries
+
+
+def _mixed(before: str, after: str) -> str:
+    pairs = zip(bytes.fromhex(before[1:]), bytes.fromhex(after[1:]), strict=True)
+    return '#' + bytes(round(_BEFORE * b + (1 - _BEFORE) * a) for b, a in pairs).hex()
+
+
+def decide_transition(
+    card: 'BundleCard', threshold: float
+) -> 'Callable[[Scores], np.ndarray[Any, Any]]':
+    """Make what tells the transition of each pixel, as its value, from a model's scores.
+
+    Args:
+        card: A model of semantic change.
+        threshold: Score of change from which on a pixel is changed.
+    """
+    count, maps = len(card.classes), card.maps
+
+    def decide(scores: 'Scores') -> 'np.ndarray[Any, Any]':
+        import numpy as np
+
+        changed = scores.reached(maps['change'].start, threshold)
+        before, after = (scores.part(maps[date]).best for date in ('before', 'after'))
+        # of 16 bits, as the classes of 16 land covers make more than 255 transitions
+        code = 1 + count * before.astype(np.uint16) + after
+        return np.where(changed, code, 0).astype(np.uint16)
+
+    return decide
+
+
+def write_transitions(
+    path: StrPath, classes: 'Sequence[ModelClass]', ground: Mapping[int, float]
+) -> None:
+    """Write hectares by class before (rows) and after (columns) as CSV or, by its name, HTML.
+
+    Args:
+        path: The file.
+        classes: The land cover.
+        ground: Square metres by value of the transition; 0 is unchanged.
+    """
+    count, names = len(classes), [entry.name for entry in classes]
+    areas = [[ground.get(1 + count * b + a, 0.0) for a in range(count)] for b in range(count)]
+    rows = [
+        [name, *map(_hectares, row), _hectares(sum(row))]
+        for name, row in zip(names, areas, strict=True)
+    ]
+    totals = [sum(column) for column in zip(*areas, strict=True)]
+    rows.append(['changed', *map(_hectares, totals), _hectares(sum(totals))])
+    rows.append(['unchanged', *[''] * count, _hectares(ground.get(0, 0.0))])
+    header = ['from, to (hectares)', *names, 'sum']
+    with staged(path, 'matrix') as part:
+        if Path(path).suffix.lower() == '.html':
+            colors = [None, *(entry.color for entry in classes), None]
+            part.write_text(_page(header, colors, rows), encoding='utf-8')
+            return
+        with part.open('w', newline='', encoding='utf-8') as file:
+            csv.writer(file).writerows([header, *rows])
+
+
+def _hectares(square_metres: float) -> str:
+    return f'{square_metres / _SQUARE_METRES:.4f}'
+
+
+def _page(
+    header: Sequence[str], colors: Sequence[str | None], rows: Sequence[Sequence[str]]
+) -> str:
+    cells = [
+        f'<th style="border-bottom: 4px solid {color or "transparent"}">{escape(text)}</th>'
+        for text, color in zip(header, colors, strict=True)
+    ]
+    lines = [f'<tr>{"".join(cells)}</tr>']
+    for name, *values in rows:
+        numbers = ''.join(f'<td>{escape(value)}</td>' for value in values)
+        lines.append(f'<tr><th>{escape(name)}</th>{numbers}</tr>')
+    style = 'body { font-family: sans-serif } th, td { padding: 0.3em 0.8em; text-align: right }'
+    return (
+        '<!DOCTYPE html>\n<meta charset="utf-8">\n<title>What became of what</title>\n'
+        f'<style>{style}</style>\n<table>\n' + '\n'.join(lines) + '\n</table>\n'
+    )

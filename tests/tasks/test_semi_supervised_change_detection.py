@@ -8,6 +8,7 @@ from torch import nn
 from tests.tasks.pairs import PixelNetwork, batch_of, overfit, register, run_once, save_and_load
 from torchgeo_ext.errors import BadParameter
 from torchgeo_ext.metrics import BinaryChange
+from torchgeo_ext.models._pairs import GuidedChange
 from torchgeo_ext.tasks import SemiSupervisedChangeDetection
 
 BANDS, SIZE = 2, 16
@@ -77,11 +78,75 @@ def test_loss_is_the_published_one():
     sure = confidence >= 0.55
     assert 0 < sure.float().mean() < 1
     guessed = (F.cross_entropy(logits[2:], guess, reduction='none') * sure).sum() / sure.numel()
-    pseudo = F.cross_entropy(logits, batch['mask_pseudo'][:, 0])
-    for progress, weight in ((0.0, 0.05), (0.5, 0.025), (1.0, 0.0)):
+    target = batch['mask_pseudo'][:, 0]
+    # of what is labelled, and of what is not in both views, which are equal here
+    pseudo = F.cross_entropy(logits[:2], target[:2]) + 2 * F.cross_entropy(logits[2:], target[2:])
+    for progress, weight in ((0.0, 0.1 / 6), (0.5, 0.05 / 6), (1.0, 0.0)):
         task.progress = progress
         loss, _ = task.assess(batch, task.make_metrics())
         torch.testing.assert_close(loss, entropy / 2 + guessed / 2 + weight * pseudo)
+
+
+class PixelGuided(PixelChange):
+    """Has all outputs of SemiCD-VL's network, and tells the first band's difference."""
+
+    def guided(self, x):
+        change, pseudo, before, after = PixelNetwork.forward(self, x)
+        return GuidedChange(change, pseudo, before, after, (x[:, 0, 0] - x[:, 1, 0]).abs())
+
+
+def tiny_guided(in_chans=3):
+    return PixelGuided(in_chans, [2] * 4)
+
+
+def with_dates(batch):
+    dates = (batch['image'][:, :, 0] > 0).long()
+    dates[:, :, :3] = -1
+    return batch | {'mask_pseudo_dates': dates}
+
+
+def test_loss_of_a_guided_network(monkeypatch):
+    """As the published training has it: each term from the network's own outputs."""
+    register(monkeypatch, tiny_guided)
+    task = plain(make(model='tiny_guided', threshold=0.5))
+    batch = with_dates(batch_of(samples()))
+    told = task.model.guided(batch['image'])
+    change, pseudo, dates = (batch[k] for k in ('mask', 'mask_pseudo', 'mask_pseudo_dates'))
+    guess = told.change[2:].argmax(dim=1)
+
+    def contrast(distance, label):
+        return torch.where(label == 1, (2 - distance).clamp(min=0), distance) ** 2
+
+    wrong, label = contrast(told.distance[:2], change[:2, 0]), change[:2, 0]
+    supervised = F.cross_entropy(told.change[:2], label) + 0.1 * (
+        wrong[label == 0].mean() + wrong[label == 1].mean()
+    )
+    strong = F.cross_entropy(told.change[2:], guess)
+    strong = strong + 0.1 * contrast(told.distance[2:], guess).mean()
+
+    def entropy(logits, target):
+        known = F.cross_entropy(logits[:2], target[:2], ignore_index=-1)
+        unknown = F.cross_entropy(logits[2:], target[2:], ignore_index=-1, reduction='sum')
+        return known + 2 * unknown / target[2:].numel()
+
+    guided = entropy(told.pseudo, pseudo[:, 0]) + 0.5 * (
+        entropy(told.before, dates[:, 0]) + entropy(told.after, dates[:, 1])
+    )
+    loss, _ = task.assess(batch, task.make_metrics())
+    torch.testing.assert_close(loss, supervised / 2 + strong / 2 + 0.1 / 6 * guided)
+
+
+def test_trains_the_network_of_semicdvl():
+    task = make(model='semicdvl', threshold=0.0)
+    made = [with_dates(batch_of([sample])) for sample in samples()]
+    made = [{key: value[0] for key, value in sample.items()} for sample in made]
+    logged = run_once(task, made)
+    assert logged['train_loss'] > 0
+    assert 0 <= logged['val_change_iou'] <= 1
+    # pseudo-labels reach every part of it
+    batch = batch_of(made)
+    task.train().assess(batch, task.make_metrics())[0].backward()
+    assert all(value.grad is not None for value in task.model.parameters())
 
 
 def test_only_what_is_sure_is_learned_from():

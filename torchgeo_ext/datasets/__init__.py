@@ -17,6 +17,7 @@ from torchgeo_ext.datasets.hrscd import HRSCD
 from torchgeo_ext.datasets.landsatscd import LandsatSCD
 from torchgeo_ext.datasets.levircd_tiles import LEVIRCDTiles
 from torchgeo_ext.datasets.levirmci import LEVIRMCI
+from torchgeo_ext.datasets.pseudo_labels import ImageContent, change_events, write_pseudo_labels
 from torchgeo_ext.datasets.pxclcd import PXCLCD
 from torchgeo_ext.datasets.raster_series import RasterSeries
 from torchgeo_ext.datasets.s2looking import S2Looking
@@ -44,6 +45,7 @@ __all__ = (
     'DynamicEarthNet',
     'FSC180k',
     'GeoPair',
+    'ImageContent',
     'LEVIRCDTiles',
     'LandsatSCD',
     'RasterSeries',
@@ -51,9 +53,11 @@ __all__ = (
     'TiledRaster',
     'VectorLabels',
     'XBDDamage',
+    'change_events',
     'changed_classes',
     'collate_samples',
     'intersect',
     'unbind_samples',
     'unite',
+    'write_pseudo_labels',
 )

@@ -23,6 +23,7 @@ from torchgeo.datasets.utils import Sample, check_integrity, download_url, extra
 
 from torchgeo_ext.datasets._pair_figure import Color, draw_pair
 from torchgeo_ext.datasets._pair_files import (
+    IGNORE,
     SUFFIXES,
     image_size,
     read_binary,
@@ -37,6 +38,9 @@ CHANGE = ('label', 'GT', 'GT_CD', 'OUT', 'labels_change')
 
 #: Files that name the samples of a split.
 _LISTS = ('list/{}.txt', '{}.txt', '{}_list.txt', '{}_info.txt', 'splits/{}*.txt')
+
+#: Folders of pseudo-labels: of change, of the first date and of the second.
+PSEUDO_LABELS = ('change', 'A', 'B')
 
 #: What one row of :attr:`ChangePairs.mean` looks like.
 type Bands = tuple[float, ...]
@@ -71,6 +75,9 @@ class ChangePairs(NonGeoDataset):
         checksum: Compare the SHA-256 of the archive, if the class has one.
         tile_size: Cut images into squares of so many pixels, each a sample of its own; what is
             left over at the right and the lower edge is not used. Whole images if not given.
+        pseudo_labels: Folder that :func:`~torchgeo_ext.datasets.write_pseudo_labels` has written,
+            or the authors of SemiCD-VL: ``{change,A,B}/*.png``. Samples of the split ``train`` then
+            have ``mask_pseudo`` (1, h, w) and ``mask_pseudo_dates`` (2, h, w), -1 where unknown.
 
     Raises:
         BadParameter: If split, bands or tile size cannot be.
@@ -112,6 +119,7 @@ class ChangePairs(NonGeoDataset):
         checksum: bool = True,
         *,
         tile_size: int | None = None,
+        pseudo_labels: AnyPath | None = None,
     ) -> None:
         self.root = Path(root).expanduser()
         self.split = one_of('split', split, self.splits)
@@ -120,6 +128,7 @@ class ChangePairs(NonGeoDataset):
             raise BadParameter(f'tile_size is {tile_size}; it must be positive.')
         self.transforms = transforms
         self.checksum = checksum
+        self.pseudo_labels = pseudo_labels if split == 'train' else None
         if self.url is not None:
             self.download = download
         self.pairs = self._load_files(self._verify())
@@ -147,7 +156,9 @@ class ChangePairs(NonGeoDataset):
         """
         number, window = self.tiles[index]
         pair = self.pairs[number]
-        sample: Sample = {'image': self._load_images(pair, window), **self._targets(number, window)}
+        sample: Sample = {'image': self.load_images(pair, window), **self._targets(number, window)}
+        if self.pseudo_labels is not None:
+            sample |= _load_pseudo_labels(Path(self.pseudo_labels), pair.images[0].stem, window)
         _check_sizes(sample, pair)
         return sample if self.transforms is None else self.transforms(sample)
 
@@ -159,7 +170,8 @@ class ChangePairs(NonGeoDataset):
         """Give ``mask`` int64 (1, h, w): 1 where something changed."""
         return {'mask': torch.from_numpy(read_binary(pair.labels[0], window))[None]}
 
-    def _load_images(self, pair: Pair, window: Window | None) -> Tensor:
+    def load_images(self, pair: Pair, window: Window | None = None) -> Tensor:
+        """Read the images (t, c, h, w) of a pair, or a part of them."""
         images = [self._load_image(path, window) for path in pair.images]
         _check_same(images, pair.images)
         return torch.from_numpy(np.stack(images))
@@ -359,13 +371,28 @@ def _pair(files: Sequence[Path]) -> Pair:
 
 
 def _check_sizes(sample: Sample, pair: Pair) -> None:
-    for key in ('mask', 'mask_change'):
+    for key in ('mask', 'mask_change', 'mask_pseudo', 'mask_pseudo_dates'):
         if key in sample and sample[key].shape[-2:] != sample['image'].shape[-2:]:
             raise BadInput(
                 f'{pair.labels[0]} has {_size(sample[key])} pixels, {pair.images[0]} '
                 f'{_size(sample["image"])}.',
                 'Labels must have the size of the images.',
             )
+
+
+def _load_pseudo_labels(folder: Path, name: str, window: Window | None) -> Sample:
+    """Read what another source than labels says of change and of both dates."""
+    maps = []
+    for kind in PSEUDO_LABELS:
+        path = folder / kind / f'{name}.png'
+        if not path.is_file():
+            raise BadInput(
+                f'pseudo_labels: {path} is missing.',
+                'Write the folder with write_pseudo_labels, or leave pseudo_labels out.',
+            )
+        maps.append(torch.from_numpy(read_classes(path, {0: 0, 1: 1, 255: IGNORE}, window)))
+    change, *dates = maps
+    return {'mask_pseudo': change[None], 'mask_pseudo_dates': torch.stack(dates)}
 
 
 def _check_same(values: Sequence[NDArray[Any]], paths: Sequence[Path]) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torchgeo_ext.inference.augment import TestTimeAugmentation
+    from torchgeo_ext.inference.content import CLIPSegContent, SegmenterContent
     from torchgeo_ext.inference.device import available_devices, pick_device
     from torchgeo_ext.inference.grid import Grid
     from torchgeo_ext.inference.mask import MaskSource
@@ -19,12 +20,14 @@ if TYPE_CHECKING:
 #: Where each public name is; what needs PyTorch is imported when it is used.
 _HOMES = {
     'BandStatistics': 'statistics',
+    'CLIPSegContent': 'content',
     'Grid': 'grid',
     'MaskSource': 'mask',
     'PredictSummary': 'predict',
     'RasterClass': 'outputs',
     'RasterOutput': 'outputs',
     'RasterSource': 'reader',
+    'SegmenterContent': 'content',
     'TestTimeAugmentation': 'augment',
     'available_devices': 'device',
     'band_statistics': 'statistics',
@@ -35,12 +38,14 @@ _HOMES = {
 
 __all__ = (
     'BandStatistics',
+    'CLIPSegContent',
     'Grid',
     'MaskSource',
     'PredictSummary',
     'RasterClass',
     'RasterOutput',
     'RasterSource',
+    'SegmenterContent',
     'TestTimeAugmentation',
     'available_devices',
     'band_statistics',

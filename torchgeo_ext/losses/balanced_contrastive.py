@@ -32,9 +32,22 @@ class BalancedContrastiveLoss(nn.Module):
         """
         # the small number keeps the gradient of the root finite at distance 0
         distance = ((before - after).square().sum(dim=1) + 1e-12).sqrt()
-        unchanged = distance[change == 0].square()
-        changed = (self.margin - distance[change == 1]).clamp(min=0).square()
-        return (_mean(unchanged) + _mean(changed)) / 2
+        return self.of_distance(distance, change)
+
+    def of_distance(self, distance: Tensor, change: Tensor) -> Tensor:
+        """Compute the loss of distances.
+
+        Args:
+            distance: Of the features (b, h, w), not negative.
+            change: Labels (b, h, w): 1 where changed, 0 elsewhere, -1 where unknown.
+        """
+        wrong = self.of_pixels(distance, change)
+        return (_mean(wrong[change == 0]) + _mean(wrong[change == 1])) / 2
+
+    def of_pixels(self, distance: Tensor, change: Tensor) -> Tensor:
+        """Give what each pixel (b, h, w) is wrong by; 0 where the label is unknown."""
+        near, far = distance.square(), (self.margin - distance).clamp(min=0).square()
+        return near.where(change == 0, far.where(change == 1, 0))
 
 
 def _mean(values: Tensor) -> Tensor:

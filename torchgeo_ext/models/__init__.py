@@ -43,6 +43,7 @@ from torchgeo_ext.models.hyscdg import HySCDG, hyscdg
 from torchgeo_ext.models.lenet import LENet, lenet
 from torchgeo_ext.models.mambafcs import MambaFCS, MambaFCS_Weights, mambafcs_base
 from torchgeo_ext.models.mapformer import MapFormer, mapformer
+from torchgeo_ext.models.semicdvl import SemiCDVL, semicdvl
 from torchgeo_ext.models.tinycd import TinyCD, TinyCD_Weights, tinycd
 from torchgeo_ext.models.vmamba import (
     VMamba,
@@ -75,6 +76,7 @@ __all__ = (
     'MambaFCS',
     'MambaFCS_Weights',
     'MapFormer',
+    'SemiCDVL',
     'TinyCD',
     'TinyCD_Weights',
     'VMamba',
@@ -104,6 +106,7 @@ __all__ = (
     'lenet',
     'mambafcs_base',
     'mapformer',
+    'semicdvl',
     'tinycd',
     'vmamba_base',
     'vmamba_small',

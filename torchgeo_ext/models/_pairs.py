@@ -39,6 +39,24 @@ class SeriesChange(NamedTuple):
     series: Tensor
 
 
+class GuidedChange(NamedTuple):
+    """What a network tells while it learns from labels and from pseudo-labels.
+
+    Attributes:
+        change: Logits of change (b, k, h, w).
+        pseudo: Logits of change as pseudo-labels have it (b, k, h, w).
+        before: Logits of the land cover before (b, classes, h, w), if it is told.
+        after: Logits of the land cover after (b, classes, h, w), if it is told.
+        distance: Distance of the features of the dates (b, h, w), if it is told.
+    """
+
+    change: Tensor
+    pseudo: Tensor
+    before: Tensor | None = None
+    after: Tensor | None = None
+    distance: Tensor | None = None
+
+
 def two_dates(x: Tensor, multiple: int = 1, smallest: int = 1) -> tuple[Tensor, Tensor]:
     """Take a batch of pairs apart and pad them at the bottom and right with their edge pixels.
 

@@ -3,7 +3,7 @@
 Axes: b batch, t date, c channel, h height, w width.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import kornia.augmentation as K
@@ -13,8 +13,9 @@ from torchmetrics import Metric
 from torchvision.models import WeightsEnum
 
 from torchgeo_ext.errors import BadParameter
+from torchgeo_ext.losses import BalancedContrastiveLoss
 from torchgeo_ext.metrics import BinaryChange
-from torchgeo_ext.models._pairs import SemanticChange
+from torchgeo_ext.models._pairs import GuidedChange, SemanticChange
 from torchgeo_ext.tasks._pair_task import (
     IGNORE,
     Batch,
@@ -34,17 +35,22 @@ class SemiSupervisedChangeDetection(PairTask):
     A batch has ``image`` (b, t=2, c, h, w) and ``mask`` (b, 1, h, w): 0 unchanged, 1 changed, -1
     not labelled, be it for single pixels or whole pairs. ``mask_pseudo`` (b, 1, h, w) may have
     change as any other source sees it, such as a model of vision and language, -1 where it does
-    not know. Pixels that ``mask_valid`` (b, t=2, h, w) excludes on one date are excluded.
+    not know, and ``mask_pseudo_dates`` (b, t=2, h, w) the land cover that it sees, 0 or 1, as
+    :func:`torchgeo_ext.datasets.write_pseudo_labels` makes them. Pixels
+    that ``mask_valid`` (b, t=2, h, w) excludes on one date are excluded.
 
     Training sees each batch twice: as it is (the weak view) and with values distorted, blurred and
     boxes exchanged between pairs (the strong view). The loss is half the cross-entropy of the weak
     view with the labels, half that of the strong view with what the weak one was sure of where
-    there are no labels, and that of both views with ``mask_pseudo``, which fades out during
-    training. Distortions are made for standardised images.
+    there are no labels, and that of both views with the pseudo-labels, which fades out during
+    training. Where there are no labels, sums are divided by the number of all such pixels, so that
+    few sure ones count little. Distortions are made for standardised images.
 
-    Of SemiCD-VL this has the views and the losses of change. Its metric loss and the heads that
-    pseudo-labels have there need a network with such outputs; here pseudo-labels teach the change
-    output, as a mean over the pixels that have one.
+    Networks with a method ``guided``, such as ``semicdvl``, have a projection of their own for
+    pseudo-labels of change, learn the land cover of both dates from ``mask_pseudo_dates``, and draw
+    features of the dates together where nothing changed and apart where something did. With any
+    other network pseudo-labels teach the output of change. As published, labels and pseudo-labels
+    of whole pairs are used in batches of their own; here they may be mixed, pixel by pixel.
 
     The best epoch is told by ``val_change_iou``.
 
@@ -62,7 +68,8 @@ class SemiSupervisedChangeDetection(PairTask):
         model: str = 'bit',
         in_channels: int = 3,
         threshold: float = 0.95,
-        pseudo_weight: float = 0.05,
+        pseudo_weight: float = 0.1,
+        metric_weight: float = 0.1,
         model_args: dict[str, Any] | None = None,
         weights: WeightsEnum | str | None = None,
         backbone_weights: WeightsEnum | str | None = None,
@@ -75,8 +82,10 @@ class SemiSupervisedChangeDetection(PairTask):
             model: Name of a registered model that gives logits of change.
             in_channels: Bands of each image.
             threshold: Probability from which on the weak view is believed, 0 to 1.
-            pseudo_weight: Weight of ``mask_pseudo`` when training begins; it falls to 0 evenly.
-                SemiCD-VL gives change 0.1 x 3/6.
+            pseudo_weight: Weight of pseudo-labels when training begins; it falls to 0 evenly. A
+                sixth of it is that of each of six terms: change and land cover, where there are
+                labels and, in both views, where there are none.
+            metric_weight: Weight of the distance of the dates' features, if the network tells it.
             model_args: Further arguments of the model's builder.
             weights: Weights of the whole network to start from, or their name.
             backbone_weights: Weights of its encoder to start from, or their name.
@@ -107,6 +116,7 @@ class SemiSupervisedChangeDetection(PairTask):
     def configure_losses(self) -> None:
         """Set up the loss."""
         self.criterion = cross_entropy()
+        self.metric = BalancedContrastiveLoss()
 
     def make_metrics(self) -> dict[str, Metric]:
         """Make the metrics of change."""
@@ -134,11 +144,16 @@ class SemiSupervisedChangeDetection(PairTask):
     def assess(self, batch: Batch, metrics: Metrics) -> tuple[Tensor, Tensor]:
         """Predict a batch and count it; while training, learn from the strong view too."""
         change = labels(batch, 1)[:, 0]
-        weak = self(batch['image'])
-        found = weak.argmax(dim=1)
+        weak = self._tell(batch['image'])
+        found = weak.change.argmax(dim=1)
         metrics['change'].update(found, change)
-        loss = self.criterion(weak, change)
+        loss = self.criterion(weak.change, change)
         if self.training:
+            if weak.distance is not None:
+                # published without halving the sum of its two means
+                loss = loss + 2 * self.metric_weight * self.metric.of_distance(
+                    weak.distance, change
+                )
             loss = loss / 2 + self._unlabelled_loss(batch, weak, change)
         return loss, found[:, None]
 
@@ -147,31 +162,80 @@ class SemiSupervisedChangeDetection(PairTask):
         probabilities: Tensor = self(batch['image']).softmax(dim=1)
         return probabilities[:, 1]
 
-    def _unlabelled_loss(self, batch: Batch, weak: Tensor, change: Tensor) -> Tensor:
+    @property
+    def metric_weight(self) -> float:
+        """Weight of the distance of features."""
+        weight: float = self.hparams['metric_weight']
+        return weight
+
+    def _tell(self, x: Tensor) -> GuidedChange:
+        """Predict all that is learned from."""
+        if self.training and hasattr(self.model, 'guided'):
+            told: GuidedChange = self.model.guided(x)
+            return told
+        change = self(x)
+        return GuidedChange(change, change)
+
+    def _unlabelled_loss(self, batch: Batch, weak: GuidedChange, change: Tensor) -> Tensor:
         """Compute what the strong view and pseudo-labels add.
 
         Args:
             batch: The weak view.
-            weak: Logits of it (b, 2, h, w).
+            weak: What was told of it.
             change: Labels (b, h, w).
         """
         unlabelled = (change == IGNORE) & measured(batch)
-        confidence, guess = weak.detach().softmax(dim=1).max(dim=1)
+        confidence, guess = weak.change.detach().softmax(dim=1).max(dim=1)
         sure = unlabelled & (confidence >= self.hparams['threshold'])
         view = {
             'image': batch['image'],
             'mask': guess.where(sure, IGNORE)[:, None],
             'mask_unlabelled': unlabelled[:, None],
         }
-        view |= {key: batch[key] for key in ('mask_pseudo', 'mask_valid') if key in batch}
+        kept = ('mask_pseudo', 'mask_pseudo_dates', 'mask_valid')
+        view |= {key: batch[key] for key in kept if key in batch}
         view = self.distort(view)
-        strong = self(view['image'])
-        guessed = F.cross_entropy(strong, view['mask'][:, 0], ignore_index=IGNORE, reduction='sum')
-        # over all pixels without label, so that few sure ones count little
-        loss: Tensor = guessed / view['mask_unlabelled'].sum().clamp(min=1) / 2
-        if 'mask_pseudo' in batch:
-            weight = self.hparams['pseudo_weight'] * (1 - self.progress) / 2
-            for logits, seen in ((weak, batch), (strong, view)):
-                pseudo = labels({**seen, 'mask': seen['mask_pseudo']}, 1)[:, 0]
-                loss = loss + weight * self.criterion(logits, pseudo)
+        strong, unlabelled_there = self._tell(view['image']), view['mask_unlabelled'][:, 0].bool()
+        loss = self._guessed(strong, view['mask'][:, 0], unlabelled_there) / 2
+        weight = self.hparams['pseudo_weight'] * (1 - self.progress) / 6
+        pseudo = self._pseudo_loss(batch, weak, unlabelled, labelled=change != IGNORE)
+        return loss + weight * (pseudo + self._pseudo_loss(view, strong, unlabelled_there))
+
+    def _guessed(self, strong: GuidedChange, guess: Tensor, unlabelled: Tensor) -> Tensor:
+        """Compare the strong view with what the weak one was sure of (b, h, w)."""
+        loss = _spread(strong.change, guess, unlabelled)
+        if strong.distance is not None:
+            wrong = self.metric.of_pixels(strong.distance, guess).sum() / _count(unlabelled)
+            loss = loss + self.metric_weight * wrong
         return loss
+
+    def _pseudo_loss(
+        self, batch: Batch, told: GuidedChange, unlabelled: Tensor, labelled: Tensor | None = None
+    ) -> Tensor | float:
+        """Compare a view with pseudo-labels, where there are labels and where there are none."""
+        loss: Tensor | float = 0.0
+        for logits, target, share in _pseudo_targets(batch, told):
+            if labelled is not None:
+                loss = loss + share * self.criterion(logits, target.where(labelled, IGNORE))
+            loss = loss + share * _spread(logits, target.where(unlabelled, IGNORE), unlabelled)
+        return loss
+
+
+def _pseudo_targets(batch: Batch, told: GuidedChange) -> Iterator[tuple[Tensor, Tensor, float]]:
+    """Yield logits, pseudo-labels (b, h, w) and how much they count."""
+    if 'mask_pseudo' in batch:
+        yield told.pseudo, labels({**batch, 'mask': batch['mask_pseudo']}, 1)[:, 0], 1.0
+    if 'mask_pseudo_dates' in batch and told.before is not None and told.after is not None:
+        before, after = labels({**batch, 'mask': batch['mask_pseudo_dates']}, 2).unbind(dim=1)
+        yield told.before, before, 0.5
+        yield told.after, after, 0.5
+
+
+def _spread(logits: Tensor, target: Tensor, over: Tensor) -> Tensor:
+    """Cross-entropy, divided by the number of pixels that might have had a target."""
+    entropy = F.cross_entropy(logits, target, ignore_index=IGNORE, reduction='sum')
+    return entropy / _count(over)
+
+
+def _count(pixels: Tensor) -> Tensor:
+    return pixels.sum().clamp(min=1)

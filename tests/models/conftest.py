@@ -23,6 +23,13 @@ def publish(tmp_path, monkeypatch):
     return save
 
 
+@pytest.fixture
+def large_parity(request):
+    """Leave out references of several hundred million parameters but for ``make parity``."""
+    if not request.config.getoption('--parity', default=False):
+        pytest.skip('runs with --parity')
+
+
 def pytest_addoption(parser):
     parser.addoption('--parity', action='store_true', help='print the differences to references')
 

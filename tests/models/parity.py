@@ -66,6 +66,8 @@ class Reference:
 
     def inputs(self):
         for entry in self.facts['inputs']:
+            if 'seed' not in entry:  # noise that is described in words
+                continue
             random = np.random.RandomState(entry['seed'])
             sample = random.random_sample(entry['shape']).astype(np.float32)
             yield torch.from_numpy(entry['low'] + (entry['high'] - entry['low']) * sample)
@@ -76,9 +78,16 @@ class Reference:
         return {
             key: torch.tensor(0)
             if key.endswith('num_batches_tracked')
-            else torch.from_numpy(np.asarray(weight(key, tuple(shape), gain), np.float32))
+            else torch.from_numpy(
+                np.asarray(weight(self._seed(key), tuple(shape), gain), np.float32)
+            )
             for key, shape in self.facts['state_dict'].items()
         }
+
+    def _seed(self, key):
+        """What to call a weight when it is filled."""
+        # "weights" that a ReLU follows are to be positive, as those of norms are
+        return key[:-1] if 'fill_rename' in self.facts and key.endswith('.weights') else key
 
     def build(self, builder, **arguments):
         """Build a model with these weights."""
@@ -94,9 +103,18 @@ class Reference:
         found = {key: list(value.shape) for key, value in model.state_dict().items()}
         assert found == self.facts['state_dict']
 
+    def _stored(self, name):
+        """The shape of an output and which part of it is here, in either form of the facts."""
+        if 'outputs_detail' in self.facts:
+            detail = self.facts['outputs_detail'][name]
+        else:
+            whole = {'full_shape': self.facts['outputs'][name], 'stored': 'full'}
+            detail = self.facts['stored_slices'].get(name, whole)
+        return detail['full_shape'], detail['stored']
+
     def check(self, name, output, **tolerance):
-        stored = self.facts['outputs_detail'][name]['stored']
-        assert list(output.shape) == self.facts['outputs_detail'][name]['full_shape']
+        shape, stored = self._stored(name)
+        assert list(output.shape) == shape
         if stored != 'full':
             output = output[_index(stored)]
         tolerance = {'rtol': 1e-4, 'atol': 1e-4} | tolerance

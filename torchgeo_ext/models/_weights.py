@@ -1,6 +1,7 @@
 """Published weights: reading them, translating their names, fitting them to bands and classes."""
 
 import logging
+from argparse import Namespace
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -10,7 +11,7 @@ from timm.models import adapt_input_conv
 from torch import Tensor, nn
 from torchvision.models import WeightsEnum
 
-from torchgeo_ext.errors import MissingWeights
+from torchgeo_ext.errors import BadParameter, MissingWeights
 from torchgeo_ext.hub import weights_file
 
 log = logging.getLogger(__name__)
@@ -36,7 +37,11 @@ def read_state(weights: WeightsEnum) -> dict[str, Any]:
         MissingWeights: If the file is not here and cannot be downloaded.
         BadInput: If it is not what was published.
     """
-    state: dict[str, Any] = torch.load(weights_file(weights), map_location='cpu', weights_only=True)
+    # training scripts save their arguments too; a Namespace holds values and runs nothing
+    with torch.serialization.safe_globals([Namespace]):
+        state: dict[str, Any] = torch.load(
+            weights_file(weights), map_location='cpu', weights_only=True
+        )
     return state
 
 
@@ -91,8 +96,8 @@ def load_fitting(
     Args:
         model: What to load into.
         state: Weights under the model's names.
-        bands: Names of convolutions' weights whose filters run over the bands; filters of three
-            colours are repeated and scaled.
+        bands: Names of convolutions' weights whose filters run over the bands; see
+            :func:`adapt_filters`.
         heads: Prefixes of the last layers, which stay as they are when the classes differ.
     """
     own = model.state_dict()
@@ -106,9 +111,42 @@ def load_fitting(
                 key,
                 wanted,
             )
-            fitted[key] = adapt_input_conv(wanted, fitted[key])
+            fitted[key] = adapt_filters(wanted, fitted[key])
     for key in own:
         if key.startswith(tuple(heads)) and fitted[key].shape != own[key].shape:
             log.info('%s starts at random: the published one has other classes.', key)
             fitted[key] = own[key]
     model.load_state_dict(fitted)
+
+
+def adapt_filters(in_chans: int, filters: Tensor) -> Tensor:
+    """Make filters for another number of bands, so that what they give keeps its size.
+
+    Args:
+        in_chans: Bands wanted.
+        filters: (filters, bands, height, width). Those of three colours are repeated and scaled, or
+            added up for one band; of others the mean is taken for each band.
+
+    Returns:
+        Filters of the wanted number of bands.
+    """
+    known = filters.shape[1]
+    if known == in_chans:
+        return filters
+    if known == 3:
+        adapted: Tensor = adapt_input_conv(in_chans, filters)
+        return adapted
+    return filters.mean(1, keepdim=True).repeat(1, in_chans, 1, 1) * (known / in_chans)
+
+
+def check_model(weights: WeightsEnum, name: str) -> None:
+    """See that published weights are those of a model.
+
+    Raises:
+        BadParameter: If they are not.
+    """
+    if weights.meta['model'] != name:
+        raise BadParameter(
+            f'The weights {weights} are those of {weights.meta["model"]}, not of {name}.',
+            f'Build {weights.meta["model"]}, or choose other weights.',
+        )

@@ -23,6 +23,7 @@ from torchgeo_ext.models._pairs import SemanticChange, two_dates
 from torchgeo_ext.models._vss import ResidualBlock, enlarge, vss_layers
 from torchgeo_ext.models._weights import (
     accept_published_names,
+    check_model,
     load_fitting,
     read_state,
     weights_of_checkpoint,
@@ -34,7 +35,6 @@ from torchgeo_ext.models.vmamba import (
     VMamba,
     VMamba_Weights,
     VMambaSize,
-    check_model,
     load_backbone,
 )
 

@@ -18,14 +18,15 @@ from einops.layers.torch import Rearrange, Reduce
 from torch import Tensor, nn
 from torchvision.models import Weights, WeightsEnum
 
-from torchgeo_ext.errors import BadParameter
 from torchgeo_ext.layers import VSSBlock
 from torchgeo_ext.models._weights import (
     accept_published_names,
+    check_model,
     load_fitting,
     read_state,
     weights_of_checkpoint,
 )
+from torchgeo_ext.models.features import Backbone, Stage
 
 #: For values from 0 to 255, in the order red, green, blue.
 IMAGENET = T.Normalize(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])
@@ -145,7 +146,7 @@ def _halve(channels: int, following: int) -> list[nn.Module]:
     ]
 
 
-class VMamba(_Stages):
+class VMamba(_Stages, Backbone):
     """VMamba as a backbone.
 
     Args:
@@ -155,6 +156,7 @@ class VMamba(_Stages):
 
     def __init__(self, size: VMambaSize, in_chans: int = 3) -> None:
         super().__init__(size, in_chans)
+        self.feature_info = tuple(Stage(width, 4 << n) for n, width in enumerate(size.dims))
         for number, width in enumerate(size.dims):
             self.add_module(f'outnorm{number}', nn.LayerNorm(width))
 
@@ -167,6 +169,10 @@ class VMamba(_Stages):
         Returns:
             Features of each stage, (b, c, h/4, w/4) to (b, 8 c, h/32, w/32), rounded up.
         """
+        return self.feature_maps(x)
+
+    def feature_maps(self, x: Tensor) -> list[Tensor]:
+        """See :class:`~torchgeo_ext.models.features.Backbone`."""
         return [
             rearrange(self.get_submodule(f'outnorm{number}')(features), 'b h w c -> b c h w')
             for number, features in enumerate(self.stages(x))
@@ -237,19 +243,6 @@ def load_backbone(model: VMamba, size: str, weights: VMamba_Weights) -> None:
     encoder = {key: value for key, value in state.items() if not key.startswith('classifier.')}
     norms = {key: value for key, value in model.state_dict().items() if key.startswith('outnorm')}
     load_fitting(model, norms | encoder, bands=[FIRST_LAYER])
-
-
-def check_model(weights: WeightsEnum, name: str) -> None:
-    """See that published weights are those of a model.
-
-    Raises:
-        BadParameter: If they are not.
-    """
-    if weights.meta['model'] != name:
-        raise BadParameter(
-            f'The weights {weights} are those of {weights.meta["model"]}, not of {name}.',
-            f'Build {weights.meta["model"]}, or choose other weights.',
-        )
 
 
 def vmamba_tiny(weights: VMamba_Weights | None = None, in_chans: int = 3) -> VMamba:

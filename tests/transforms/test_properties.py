@@ -84,8 +84,10 @@ CASES = [
     Case(t.MisregisterBands, changes='valid', within=(0, 1)),
     Case(partial(t.SeasonalMix, p=0.7), 'pair pairs', within=(0, 1)),
     Case(partial(t.SeasonalMix, 'blend', p=0.7), 'pair pairs', within=(0, 1)),
+    Case(partial(t.SimulateChange, area=(0.05, 0.3)), 'pair pairs', 'labels'),
     Case(partial(t.SimulateClouds, p=0.7), adds='mask_cloud', within=(0, 1)),
     Case(partial(t.SimulateClouds, hide=True), changes='valid', adds='mask_cloud', within=(0, 1)),
+    Case(partial(t.SimulateSeason, p=0.7)),
     Case(t.TemporalComposite, 'pair pairs', 'sizes valid invalid', dates=5, within=(0, 1)),
     Case(partial(t.TemporalComposite, 'medoid'), 'pair pairs', 'sizes valid invalid', 'mask_date'),
     Case(

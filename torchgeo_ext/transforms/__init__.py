@@ -26,6 +26,7 @@ from torchgeo_ext.transforms.mixing import ClassMix, CutMix, SeasonalMix
 from torchgeo_ext.transforms.normalisation import MinMaxScale, PercentileScale, Standardise
 from torchgeo_ext.transforms.resolution import Degrade, degrade
 from torchgeo_ext.transforms.sar import FromDecibel, LogScale, Speckle, ToDecibel
+from torchgeo_ext.transforms.simulated_change import SimulateChange, SimulateSeason
 from torchgeo_ext.transforms.spectral import (
     BandDropout,
     Haze,
@@ -65,7 +66,9 @@ __all__ = (
     'Rescale',
     'SeasonalMix',
     'SensorNoise',
+    'SimulateChange',
     'SimulateClouds',
+    'SimulateSeason',
     'Speckle',
     'SpectralJitter',
     'Standardise',

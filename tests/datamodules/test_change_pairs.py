@@ -170,6 +170,23 @@ def test_crops_that_one_class_does_not_fill(tmp_path):
     assert ((share[:32] >= 0.25) & (share[:32] <= 0.75)).float().mean() < 0.5
 
 
+def test_labels_of_some_pairs_are_hidden(tmp_path):
+    pxclcd.make(tmp_path)
+    module = module_of(PXCLCD, tmp_path, labelled=0.5)
+    masks = [sample['mask'] for sample in module.train_dataset]
+    hidden = [mask.eq(-1).all().item() for mask in masks]
+    assert sorted(hidden) == [False, True]
+    plain = PXCLCD(tmp_path)
+    for sample, other, gone in zip(module.train_dataset, plain, hidden, strict=True):
+        assert torch.equal(sample['image'], other['image'])
+        assert gone or torch.equal(sample['mask'], other['mask'])
+    again = module_of(PXCLCD, tmp_path, labelled=0.5).train_dataset
+    assert [sample['mask'].eq(-1).all().item() for sample in again] == hidden
+    assert all(sample['mask'].ge(0).all() for sample in module.val_dataset)
+    with pytest.raises(BadParameter, match=r'labelled is 0.0; it must be above 0'):
+        ChangePairDataModule(PXCLCD, labelled=0.0)
+
+
 def test_bundles_learn_of_figures_both_dates_share():
     told = ChangePairDataModule(PXCLCD).state_dict()[DATA_CARD]
     assert [band['name'] for band in told['bands']] == ['red', 'green', 'blue']

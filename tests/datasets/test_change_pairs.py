@@ -377,6 +377,7 @@ def test_captions_of_levirmci(tmp_path):
     assert dataset[0]['texts'][4] == 'sentence 4 on val_000000.png .'
     assert [int(dataset[number]['label']) for number in range(2)] == [0, 1]
     assert dataset[1]['mask'].unique().tolist() == [0, 1, 2]
+    assert LEVIRMCI(tmp_path, 'val', captions=False)[0].keys() == {'image', 'mask'}
     (tmp_path / 'LevirCCcaptions.json').write_text('{"images": []}')
     with pytest.raises(BadInput, match=r'val_000000.png has no captions'):
         LEVIRMCI(tmp_path, 'val')[0]

@@ -1,17 +1,55 @@
-"""Every recipe runs one step on small data."""
+"""Every recipe runs one step on small data, and the table of the published ones is complete."""
 
+import importlib
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 
+from tests.data.bright import data as bright
+from tests.data.levircd import data as levircd
 from tests.datasets.makers import class_map, image_of
 from tests.rasters import write_raster
+from torchgeo_ext import registry
 from torchgeo_ext.cli import main
+from torchgeo_ext.cli._fit import run
+from torchgeo_ext.models.vmamba import SIZES
 
 ROOT = Path(__file__).parents[2]
-RECIPES = sorted(path for path in (ROOT / 'recipes').rglob('*.yaml') if 'own' in path.stem)
+RECIPES = sorted((ROOT / 'recipes').rglob('*.yaml'))
+OWN = [path for path in RECIPES if 'own' in path.stem]
+PUBLISHED = [path for path in RECIPES if path not in OWN]
+
+#: Fake data of datasets that are not called like their folder in tests/data.
+FAKES = {
+    'BRIGHTDFC2025': bright.make, 'LEVIRCDPlus': levircd.make_plus, 'LEVIRCDTiles': levircd.make,
+}  # fmt: skip
+
+#: Networks that are too large for a test, and what makes smaller ones of the same builder.
+SMALLER = {
+    'lenet': {'model_args': {'backbone': 'swinv2_tiny_window8_256'}},
+    'mapformer': {'model_args': {'backbone': 'b1'}},
+    'hyscdg': {'model_args': {'backbone': 'resnet18'}},
+}
+
+#: Blocks of each stage of the backbone of Mamba-FCS, which has no smaller one.
+DEPTHS = (1, 1, 1, 1)
+
+#: Pixels that images of the fake data have at least.
+SIZE = 32
+
+
+@pytest.fixture(autouse=True)
+def _no_words(monkeypatch):
+    # LightningCLI complains of words given beside those of the process
+    monkeypatch.setattr('sys.argv', ['torchgeo-ext'])
+    monkeypatch.chdir(ROOT)
+
+
+def read(recipe):
+    return yaml.safe_load(recipe.read_text(encoding='utf-8'))
 
 
 def labels_of_a_pair(folder):
@@ -26,15 +64,97 @@ def labels_of_a_pair(folder):
     }  # fmt: skip
 
 
-@pytest.mark.parametrize('recipe', RECIPES, ids=lambda path: path.stem)
-def test_recipe_runs_one_step(recipe, tmp_path, monkeypatch):
-    monkeypatch.setattr('sys.argv', ['torchgeo-ext'])
-    monkeypatch.chdir(ROOT)
+@pytest.mark.parametrize('recipe', OWN, ids=lambda path: path.stem)
+def test_recipe_for_own_files_runs_one_step(recipe, tmp_path):
     overrides = {'trainer.default_root_dir': tmp_path / 'run', 'trainer.accelerator': 'cpu'}
-    if 'before' in yaml.safe_load(recipe.read_text(encoding='utf-8'))['data']['init_args']:
+    if 'before' in read(recipe)['data']['init_args']:
         small = labels_of_a_pair(tmp_path)
         overrides |= {f'data.init_args.{name}': value for name, value in small.items()}
     words = [word for name, value in overrides.items() for word in (f'--{name}', str(value))]
     limits = '--trainer.max_epochs 1 --trainer.limit_train_batches 1 --trainer.limit_val_batches 1'
     assert main(['fit', '--config', str(recipe), *words, *limits.split()]) == 0
     assert (tmp_path / 'run' / 'checkpoints' / 'last.ckpt').is_file()
+
+
+@pytest.mark.parametrize(('recipe', 'network'), [('own_files', 'fpn'), ('own_pair', 'bit')])
+def test_recipes_take_every_network_of_their_task(recipe, network, capsys):
+    (path,) = [path for path in OWN if path.stem == recipe]
+    words = ['fit', '--config', str(path), '--model.init_args.model', network, '--print_config']
+    with pytest.raises(SystemExit) as ended:
+        run(words)
+    assert ended.value.code == 0
+    assert yaml.safe_load(capsys.readouterr().out)['model']['init_args']['model'] == network
+
+
+def fake_data(dataset, root):
+    name = dataset.rpartition('.')[2]
+    folder = name.lower().removesuffix('damage')
+    make = FAKES.get(name) or importlib.import_module(f'tests.data.{folder}.data').make
+    make(root)
+
+
+def small(config, root):
+    """The recipe on fake data: smaller crops, batches and networks, random weights, no files."""
+    network, data = config['model']['init_args'], config['data']['init_args']
+    fake_data(data['dataset'], root)
+    config['trainer'] |= {
+        'accelerator': 'cpu', 'fast_dev_run': True, 'enable_progress_bar': False,
+        'enable_model_summary': False, 'default_root_dir': str(root),
+    }  # fmt: skip
+    config['trainer'].pop('precision', None)  # 16 bits are for GPUs
+    for weights in ('weights', 'backbone_weights'):
+        network.pop(weights, None)  # nothing is downloaded
+    network |= SMALLER.get(network['model'], {})
+    data |= {'root': str(root), 'batch_size': 2, 'patch_size': SIZE, 'num_workers': 0}
+    if 'tile_size' in (further := config['data'].get('dict_kwargs', {})):
+        further['tile_size'] = SIZE
+    return config
+
+
+@pytest.mark.parametrize('recipe', PUBLISHED, ids=lambda path: path.stem)
+def test_published_recipe_runs_one_step(recipe, tmp_path, monkeypatch):
+    monkeypatch.setitem(SIZES, 'base', SIZES['base']._replace(depths=DEPTHS))
+    path = tmp_path / 'config.yaml'
+    path.write_text(yaml.safe_dump(small(read(recipe), tmp_path)), encoding='utf-8')
+    run(['fit', '--config', str(path)])
+
+
+def test_published_recipes_are_what_they_are_called():
+    for recipe in PUBLISHED:
+        config, (system, dataset) = read(recipe), recipe.stem.split('_')
+        network = config['model']['init_args']['model']
+        assert network.startswith(system) or system == 'semicdvl', recipe
+        found = config['data']['init_args']['dataset'].rpartition('.')[2].lower()
+        assert found.startswith(dataset), recipe
+        assert config['trainer']['default_root_dir'] == f'{recipe.stem}_run'
+
+
+def head_of(recipe):
+    """The first lines, which are comments, by the word they begin with."""
+    lines = recipe.read_text(encoding='utf-8').splitlines()
+    words = ' '.join(line.lstrip('# ') for line in lines if line.startswith('#'))
+    parts = re.split(r' (Setting|Expected|Source|Differs): ', words)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+@pytest.mark.parametrize('recipe', PUBLISHED, ids=lambda path: path.stem)
+def test_figures_have_a_source_and_stand_in_the_table(recipe):
+    head = head_of(recipe)
+    assert re.search(r'https://\S+', head['Setting'])
+    assert re.search(r'https://\S+', head['Source'])
+    rows = (recipe.parent / 'README.md').read_text(encoding='utf-8').splitlines()
+    (row,) = [row for row in rows if f'({recipe.name})' in row]
+    assert f'| {head["Expected"]} |' in row
+    assert re.search(r'https://\S+', head['Source'])[0].rstrip(',') in row
+    config = read(recipe)
+    assert config['model']['class_path'] in row
+    assert config['data']['init_args']['dataset'].rpartition('.')[2] in row
+    for link in re.findall(r'\]\(([^)h][^)]*)\)', row):
+        assert (recipe.parent / link).exists(), link
+
+
+def test_registered_networks_of_change_have_a_recipe():
+    used = {read(recipe)['model']['init_args']['model'] for recipe in PUBLISHED}
+    known = {re.sub('_(tiny|small|base)$|_vit[bl]$', '', name) for name in registry.models}
+    used = {re.sub('_(tiny|small|base)$|_vit[bl]$', '', name) for name in used}
+    assert known - used - {'vmamba'} == set()

@@ -14,6 +14,7 @@ from torchgeo.datasets.utils import Sample
 from torchgeo_ext.bundles import Band, ModelClass
 from torchgeo_ext.bundles.checkpoint import DATA_CARD
 from torchgeo_ext.datamodules._augment import augmentation
+from torchgeo_ext.datamodules._hidden_labels import HiddenLabels
 from torchgeo_ext.datamodules._varied_crop import VariedCrop
 from torchgeo_ext.datasets import collate_samples
 from torchgeo_ext.datasets._change_pairs import IMAGENET_MEAN, IMAGENET_STD, ChangePairs
@@ -58,6 +59,8 @@ class ChangePairDataModule(NonGeoDataModule):
         max_class_ratio: Share of a training crop that one class may cover, 0 to 1. Crops are drawn
             up to ten times until it is kept; None takes the first.
         num_workers: Processes that read pairs.
+        labelled: Share of the training pairs that keep their labels, above 0 to 1, always the same
+            ones; the others have -1, for ``SemiSupervisedChangeDetection``.
         bands: Names of the bands to give, of our datasets; all if not given.
         mean: Mean of each band, a row for each date or one for both; as published if not given.
         std: Standard deviation, likewise.
@@ -71,8 +74,8 @@ class ChangePairDataModule(NonGeoDataModule):
         **kwargs: Further arguments of the dataset, such as ``tile_size``.
 
     Raises:
-        BadParameter: If the dataset lacks a split, figures do not fit its bands, or ratio and
-            patch size cannot be.
+        BadParameter: If the dataset lacks a split, figures do not fit its bands, or ratio, share
+            and patch size cannot be.
     """
 
     def __init__(
@@ -84,6 +87,7 @@ class ChangePairDataModule(NonGeoDataModule):
         num_workers: int = 0,
         *,
         max_class_ratio: float | None = None,
+        labelled: float = 1.0,
         bands: Sequence[str] | None = None,
         mean: Rows | None = None,
         std: Rows | None = None,
@@ -95,12 +99,15 @@ class ChangePairDataModule(NonGeoDataModule):
         checksum: bool = True,
         **kwargs: Any,
     ) -> None:
+        if not 0 < labelled <= 1:
+            raise BadParameter(f'labelled is {labelled}; it must be above 0 and at most 1.')
         options: dict[str, Any] = {'root': root, 'download': download, 'checksum': checksum}
         if issubclass(dataset, ChangePairs):
             options['bands'] = bands
         super().__init__(dataset, batch_size, num_workers, **options, **kwargs)
         self.val_split = _known('val_split', val_split, dataset)
         self.test_split = _known('test_split', test_split, dataset)
+        self.labelled = labelled
         self.collate_fn = _stack
         self.bands, published = _published(dataset, bands)
         means = _rows('mean', mean or published[0], len(self.bands))
@@ -120,7 +127,9 @@ class ChangePairDataModule(NonGeoDataModule):
             stage: ``fit``, ``validate``, ``test`` or ``predict``.
         """
         if stage == 'fit':
-            self.train_dataset = self._open('train')
+            dataset = self._open('train')
+            hides = self.labelled < 1
+            self.train_dataset = HiddenLabels(dataset, self.labelled) if hides else dataset
         if stage in ('fit', 'validate'):
             self.val_dataset = self._open(self.val_split)
         if stage == 'test':

@@ -31,6 +31,11 @@ class LEVIRMCI(ChangePairs):
 
     Liu, C. et al. (2024). Change-Agent: toward interactive comprehensive remote sensing change
     interpretation and analysis. IEEE TGRS 62. https://arxiv.org/abs/2403.19646
+
+    Args:
+        *args: See :class:`~torchgeo_ext.datasets._change_pairs.ChangePairs`.
+        captions: Whether to give ``texts`` and ``label``; TorchGeo's tasks take no texts.
+        **kwargs: See :class:`~torchgeo_ext.datasets._change_pairs.ChangePairs`.
     """
 
     page = 'https://huggingface.co/datasets/lcybuaa/LEVIR-MCI'
@@ -42,6 +47,10 @@ class LEVIRMCI(ChangePairs):
     mean: ClassVar[tuple[Bands, ...]] = ((99.6362, 98.4887, 84.1220),)
     std: ClassVar[tuple[Bands, ...]] = ((39.0890, 37.3014, 34.8024),)
 
+    def __init__(self, *args: Any, captions: bool = True, **kwargs: Any) -> None:
+        self.captions = captions
+        super().__init__(*args, **kwargs)
+
     def _holds(self, base: Path) -> bool:
         return super()._holds(base) and (base.parent / _CAPTIONS).is_file()
 
@@ -51,12 +60,15 @@ class LEVIRMCI(ChangePairs):
         return super()._load_files(base)
 
     def _targets(self, number: int, window: Window | None) -> dict[str, Any]:
+        targets = super()._targets(number, window)
+        if not self.captions:
+            return targets
         pair = self.pairs[number]
         record = self.records.get(pair.images[0].name)
         if record is None:
             raise BadInput(f'{pair.images[0]} has no captions in {_CAPTIONS}.')
         return {
-            **super()._targets(number, window),
+            **targets,
             'texts': [sentence['raw'].strip() for sentence in record['sentences']],
             'label': torch.tensor(int(record['changeflag'])),
         }

@@ -1,6 +1,11 @@
 """Semantic segmentation from partly labelled rasters."""
 
+from collections.abc import Sequence
+from typing import Literal
+
+from torch import Tensor
 from torchgeo.tasks import SemanticSegmentation
+from torchvision.models import WeightsEnum
 
 from torchgeo_ext.tasks._masked import FURTHER_DECODERS, MaskedLabels
 
@@ -12,6 +17,51 @@ class MaskedSegmentation(MaskedLabels, SemanticSegmentation):
     matrix, and ``model`` may be any decoder of segmentation_models_pytorch: besides TorchGeo's
     also ``deeplabv3``, ``fpn``, ``linknet``, ``manet``, ``pan``, ``pspnet`` and ``unet++``.
     """
+
+    def __init__(
+        self,
+        model: str = 'unet',
+        backbone: str = 'resnet50',
+        weights: WeightsEnum | str | bool | None = None,
+        in_channels: int = 3,
+        task: Literal['binary', 'multiclass', 'multilabel'] = 'multiclass',
+        num_classes: int | None = None,
+        num_labels: int | None = None,
+        labels: list[str] | None = None,
+        num_filters: int = 3,
+        pos_weight: Tensor | None = None,
+        loss: Literal['ce', 'bce', 'jaccard', 'focal', 'dice'] = 'ce',
+        class_weights: Tensor | Sequence[float] | None = None,
+        ignore_index: int | None = None,
+        lr: float = 1e-3,
+        patience: int = 10,
+        freeze_backbone: bool = False,
+        freeze_decoder: bool = False,
+    ) -> None:
+        """Initialize a new MaskedSegmentation instance.
+
+        Args:
+            model: Name of a network, see above; TorchGeo's task takes its own alone.
+            backbone: Name of its encoder in timm or segmentation_models_pytorch.
+            weights: Weights of the encoder to start from: True for those of ImageNet, or their
+                name or file.
+            in_channels: Bands of each image.
+            task: ``binary``, ``multiclass`` or ``multilabel``.
+            num_classes: Number of classes of ``multiclass``.
+            num_labels: Number of labels of ``multilabel``.
+            labels: Names of the classes.
+            num_filters: Width of ``fcn``.
+            pos_weight: Weight of positive pixels in ``bce``.
+            loss: ``ce``, ``bce``, ``jaccard``, ``focal`` or ``dice``.
+            class_weights: Weights of the classes in ``ce``.
+            ignore_index: Marks pixels without label.
+            lr: Learning rate.
+            patience: Epochs without a better validation loss until the learning rate drops.
+            freeze_backbone: Do not train the encoder.
+            freeze_decoder: Do not train the decoder.
+        """
+        # every argument is read from the hyperparameters, which TorchGeo's task saves
+        super().__init__(weights=weights)
 
     def configure_models(self) -> None:
         """Build the network."""

@@ -19,8 +19,24 @@ def test_samples(tmp_path):
         assert sample['image'].shape == (2, 3, 32, 32)
         assert len(sample['questions']) == len(sample['answers']) == 4
         assert [dataset.answers[place] for place in sample['label']] == sample['answers']
+        assert sample['description'] == f'Event in {split.title()}'
         assert len(dataset.plot(sample).axes) == 3
         plt.close('all')
+
+
+def test_events_are_kept_apart(tmp_path):
+    bright.make(tmp_path)
+    seen = BRIGHTQuestions(tmp_path, unseen=['val-event'], descriptions={'train-event': 'Steep.'})
+    assert seen[0]['description'] == 'Steep.'
+    unseen = BRIGHTQuestions(tmp_path, 'test', unseen=['val-event'])
+    assert [unseen[number]['description'] for number in range(len(unseen))] == ['Event in Val']
+    assert unseen[0]['label'].equal(BRIGHTQuestions(tmp_path, 'val')[0]['label'])
+    # pairs of every list with masks take part
+    assert len(BRIGHTQuestions(tmp_path, 'test', unseen=['train-event', 'val-event'])) == 2
+    with pytest.raises(BadParameter, match='leaves no pair for val'):
+        BRIGHTQuestions(tmp_path, 'val', unseen=['val-event'])
+    with pytest.raises(BadParameter, match='unseen: turkey is not among the events train-event'):
+        BRIGHTQuestions(tmp_path, unseen=['turkey'])
 
 
 def test_what_cannot_be(tmp_path):

@@ -13,6 +13,7 @@ SMALL = {
     'fusu': {'backbone': 'hrnet_w18_small', 'series_chans': 4, 'semantic_classes': 3},
     'hyscdg': {'backbone': 'mobilenet_v2', 'semantic_classes': 3},
     'lenet': {'backbone': 'swinv2_tiny_window8_256'},
+    'tcssm': {'text_features': 8},
     'mapformer': {'backbone': 'b1', 'map_classes': 3},
 }
 #: Larger ones of a family, or of hundreds of megabytes: their classes are tested with small parts.
@@ -37,6 +38,8 @@ def inputs(model):
     image = torch.rand(shape, generator=torch.Generator().manual_seed(0))
     if 'land_cover' in inspect.signature(model.forward).parameters:
         return image, torch.zeros(1, HEIGHT, WIDTH, dtype=torch.long)
+    if 'questions' in inspect.signature(model.forward).parameters:
+        return image, torch.ones(1, 8), torch.ones(1, 3, 8)
     if 'series' in inspect.signature(model.forward).parameters:
         return image, torch.rand(1, 3, 4, 11, 9, generator=torch.Generator().manual_seed(1))
     return (image,)
@@ -56,7 +59,7 @@ def test_bands_sizes_and_repetition(name):
     for logits in first:
         assert logits.shape[0] == 1
         assert logits.isfinite().all()
-        if takes_pairs(model):
+        if takes_pairs(model) and logits.ndim == 4:
             assert logits.shape[-2:] == (HEIGHT, WIDTH)
     for logits, again in zip(first, outputs(model, *arguments), strict=True):
         assert torch.equal(logits, again)

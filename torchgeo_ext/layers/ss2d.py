@@ -185,17 +185,20 @@ def _channels_first(x: Tensor) -> Tensor:
 
 
 class VSSBlock(nn.Module):
-    """SS2D and a perceptron for each pixel, both added to what comes in.
+    """A scan and a perceptron for each pixel, both added to what comes in.
 
     Args:
         channels: Channels of the image.
         drop_path: Probability of leaving out an addition during training.
+        text_features: Features of a text that the scan depends on; without one if not given.
     """
 
-    def __init__(self, channels: int, drop_path: float = 0.0) -> None:
+    def __init__(
+        self, channels: int, drop_path: float = 0.0, text_features: int | None = None
+    ) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(channels)
-        self.op = SS2D(channels)
+        self.op = SS2D(channels) if text_features is None else TextSS2D(channels, text_features)
         self.norm2 = nn.LayerNorm(channels)
         self.mlp = nn.Sequential(
             OrderedDict(
@@ -206,7 +209,7 @@ class VSSBlock(nn.Module):
         )
         self.drop_path = DropPath(drop_path)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Mix an image (b, h, w, c)."""
-        x = x + self.drop_path(self.op(self.norm(x)))
+    def forward(self, x: Tensor, *text: Tensor) -> Tensor:
+        """Mix an image (b, h, w, c), told a text (b, f) if the block is made for one."""
+        x = x + self.drop_path(self.op(self.norm(x), *text))
         return x + self.drop_path(self.mlp(self.norm2(x)))

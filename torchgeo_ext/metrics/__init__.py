@@ -3,12 +3,14 @@
 All are torchmetrics classes that return a dictionary, so they fit into a ``MetricCollection``.
 """
 
+from torchgeo_ext.metrics.answer_accuracy import AnswerAccuracy
 from torchgeo_ext.metrics.binary_change import BinaryChange
 from torchgeo_ext.metrics.semantic_change import SemanticChangeByDate, SemanticChangeByPair
 from torchgeo_ext.metrics.semantic_change_segmentation import SemanticChangeSegmentation
 from torchgeo_ext.metrics.xview2_score import XView2Score
 
 __all__ = (
+    'AnswerAccuracy',
     'BinaryChange',
     'SemanticChangeByDate',
     'SemanticChangeByPair',

@@ -44,6 +44,7 @@ from torchgeo_ext.models.lenet import LENet, lenet
 from torchgeo_ext.models.mambafcs import MambaFCS, MambaFCS_Weights, mambafcs_base
 from torchgeo_ext.models.mapformer import MapFormer, mapformer
 from torchgeo_ext.models.semicdvl import SemiCDVL, semicdvl
+from torchgeo_ext.models.tcssm import TCSSM, tcssm
 from torchgeo_ext.models.tinycd import TinyCD, TinyCD_Weights, tinycd
 from torchgeo_ext.models.vmamba import (
     VMamba,
@@ -55,6 +56,7 @@ from torchgeo_ext.models.vmamba import (
 
 __all__ = (
     'BIT',
+    'TCSSM',
     'CDMaskFormer',
     'CFNet',
     'CFNet_Weights',
@@ -107,6 +109,7 @@ __all__ = (
     'mambafcs_base',
     'mapformer',
     'semicdvl',
+    'tcssm',
     'tinycd',
     'vmamba_base',
     'vmamba_small',

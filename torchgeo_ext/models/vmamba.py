@@ -101,18 +101,26 @@ class VMamba_Weights(WeightsEnum):
 class _Stage(nn.Module):
     """Blocks of one width, and the step to the next."""
 
-    def __init__(self, width: int, drop_paths: list[float], last: bool) -> None:
+    def __init__(
+        self, width: int, drop_paths: list[float], last: bool, text_features: int | None
+    ) -> None:
         super().__init__()
-        self.blocks = nn.Sequential(*(VSSBlock(width, rate) for rate in drop_paths))
+        self.blocks = nn.Sequential(*(VSSBlock(width, rate, text_features) for rate in drop_paths))
         self.downsample = nn.Sequential(
             *([] if last else [Rearrange('b h w c -> b c h w'), *_halve(width, 2 * width)])
         )
+
+    def mix(self, x: Tensor, *text: Tensor) -> Tensor:
+        """Let all blocks see an image (b, h, w, c), and a text (b, f) if they are made for one."""
+        for block in self.blocks:
+            x = block(x, *text)
+        return x
 
 
 class _Stages(nn.Module):
     """The stages, by the names of the published code."""
 
-    def __init__(self, size: VMambaSize, in_chans: int) -> None:
+    def __init__(self, size: VMambaSize, in_chans: int, text_features: int | None = None) -> None:
         super().__init__()
         self.patch_embed = nn.Sequential(
             nn.Conv2d(in_chans, size.width // 2, 3, stride=2, padding=1),
@@ -124,16 +132,19 @@ class _Stages(nn.Module):
         )
         rates = iter(np.linspace(0, size.drop_path, sum(size.depths)).tolist())
         self.layers = nn.ModuleList(
-            _Stage(width, [next(rates) for _ in range(depth)], last=width == size.dims[-1])
+            _Stage(
+                width, [next(rates) for _ in range(depth)], width == size.dims[-1], text_features
+            )
             for width, depth in zip(size.dims, size.depths, strict=True)
         )
         accept_published_names(self, _own_names)
 
-    def stages(self, x: Tensor) -> Iterator[Tensor]:
+    def stages(self, x: Tensor, *text: Tensor) -> Iterator[Tensor]:
         """Give what each stage makes of images (b, c, h, w): (b, h/4, w/4, c) and coarser."""
         x = self.patch_embed(x)
         for stage in self.layers:
-            x = stage.get_submodule('blocks')(x)
+            assert isinstance(stage, _Stage)
+            x = stage.mix(x, *text)
             yield x
             x = stage.get_submodule('downsample')(x)
 
@@ -152,30 +163,34 @@ class VMamba(_Stages, Backbone):
     Args:
         size: Width and depth.
         in_chans: Bands of the images.
+        text_features: Features of a text that all scans depend on; without one if not given.
     """
 
-    def __init__(self, size: VMambaSize, in_chans: int = 3) -> None:
-        super().__init__(size, in_chans)
+    def __init__(
+        self, size: VMambaSize, in_chans: int = 3, text_features: int | None = None
+    ) -> None:
+        super().__init__(size, in_chans, text_features)
         self.feature_info = tuple(Stage(width, 4 << n) for n, width in enumerate(size.dims))
         for number, width in enumerate(size.dims):
             self.add_module(f'outnorm{number}', nn.LayerNorm(width))
 
-    def forward(self, x: Tensor) -> list[Tensor]:
+    def forward(self, x: Tensor, *text: Tensor) -> list[Tensor]:
         """Encode images.
 
         Args:
             x: Images (b, c, h, w), normalised.
+            *text: Features of a text for each image (b, f), if the backbone is made for them.
 
         Returns:
             Features of each stage, (b, c, h/4, w/4) to (b, 8 c, h/32, w/32), rounded up.
         """
-        return self.feature_maps(x)
+        return self.feature_maps(x, *text)
 
-    def feature_maps(self, x: Tensor) -> list[Tensor]:
+    def feature_maps(self, x: Tensor, *text: Tensor) -> list[Tensor]:
         """See :class:`~torchgeo_ext.models.features.Backbone`."""
         return [
             rearrange(self.get_submodule(f'outnorm{number}')(features), 'b h w c -> b c h w')
-            for number, features in enumerate(self.stages(x))
+            for number, features in enumerate(self.stages(x, *text))
         ]
 
 
@@ -227,7 +242,7 @@ def _own_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def load_backbone(model: VMamba, size: str, weights: VMamba_Weights) -> None:
-    """Load weights trained on ImageNet; the norms of the features, which it has not, stay.
+    """Load weights trained on ImageNet; what these lack, norms of features and texts, stays.
 
     Args:
         model: The backbone.
@@ -241,8 +256,12 @@ def load_backbone(model: VMamba, size: str, weights: VMamba_Weights) -> None:
     check_model(weights, f'vmamba_{size}')
     state = _own_names(weights_of_checkpoint(read_state(weights)))
     encoder = {key: value for key, value in state.items() if not key.startswith('classifier.')}
-    norms = {key: value for key, value in model.state_dict().items() if key.startswith('outnorm')}
-    load_fitting(model, norms | encoder, bands=[FIRST_LAYER])
+    lacking = {
+        key: value
+        for key, value in model.state_dict().items()
+        if key.startswith('outnorm') or '.op.text_' in key
+    }
+    load_fitting(model, lacking | encoder, bands=[FIRST_LAYER])
 
 
 def vmamba_tiny(weights: VMamba_Weights | None = None, in_chans: int = 3) -> VMamba:

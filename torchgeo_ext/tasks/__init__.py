@@ -2,6 +2,7 @@
 
 from torchgeo_ext.tasks.binary_change_detection import BinaryChangeDetection
 from torchgeo_ext.tasks.building_damage import BuildingDamage
+from torchgeo_ext.tasks.change_question_answering import ChangeQuestionAnswering
 from torchgeo_ext.tasks.conditional_change_detection import ConditionalChangeDetection
 from torchgeo_ext.tasks.masked_change_detection import MaskedChangeDetection
 from torchgeo_ext.tasks.masked_segmentation import MaskedSegmentation
@@ -11,6 +12,7 @@ from torchgeo_ext.tasks.semi_supervised_change_detection import SemiSupervisedCh
 __all__ = (
     'BinaryChangeDetection',
     'BuildingDamage',
+    'ChangeQuestionAnswering',
     'ConditionalChangeDetection',
     'MaskedChangeDetection',
     'MaskedSegmentation',

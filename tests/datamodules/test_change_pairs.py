@@ -18,6 +18,7 @@ from tests.data.second import data as second
 from torchgeo_ext.bundles.checkpoint import DATA_CARD
 from torchgeo_ext.cli._fit import run
 from torchgeo_ext.datamodules import ChangePairDataModule
+from torchgeo_ext.datamodules._hidden_labels import HiddenLabels
 from torchgeo_ext.datasets import CLCD, LEVIRMCI, PXCLCD, SECOND, SYSUCD, DynamicEarthNet
 from torchgeo_ext.errors import BadInput, BadParameter
 
@@ -185,6 +186,18 @@ def test_labels_of_some_pairs_are_hidden(tmp_path):
     assert all(sample['mask'].ge(0).all() for sample in module.val_dataset)
     with pytest.raises(BadParameter, match=r'labelled is 0.0; it must be above 0'):
         ChangePairDataModule(PXCLCD, labelled=0.0)
+
+
+def test_what_was_seen_elsewhere_is_not_hidden():
+    sample = {'mask': torch.ones(1, 2, 2), 'mask_change': torch.ones(1, 2, 2)}
+    kept = {
+        'image': torch.ones(2, 3, 2, 2), 'mask_valid': torch.ones(2, 2, 2), 'texts': ['new houses'],
+        'mask_pseudo': torch.ones(1, 2, 2), 'mask_pseudo_dates': torch.ones(2, 2, 2),
+    }  # fmt: skip
+    dataset = HiddenLabels([sample | kept] * 3, 0.1)
+    (unlabelled, *_) = (dataset[index] for index in range(3) if index not in dataset.labelled)
+    assert all(unlabelled[key].eq(-1).all() for key in sample)
+    assert all(unlabelled[key] is value for key, value in kept.items())
 
 
 def test_bundles_learn_of_figures_both_dates_share():

@@ -43,7 +43,7 @@ class HiddenLabels(Dataset[dict[str, Any]]):
 
 def _is_label(key: str) -> bool:
     # what was measured, and what another source thinks, is no label of this dataset
-    return key.startswith('mask') and key not in ('mask_valid', 'mask_pseudo')
+    return key.startswith('mask') and not key.startswith(('mask_valid', 'mask_pseudo'))
 
 
 def _hidden(value: Tensor) -> Tensor:

@@ -50,7 +50,7 @@ def test_maps_are_as_announced(name):
 
 
 def test_ours_are_among_them():
-    assert {'vmamba_tiny'} <= set(own())
+    assert {'eurosat_attention7', 'vmamba_tiny'} <= set(own())
     assert set(TORCHGEO) <= set(list_backbones())
     assert 'bit' not in list_backbones()
 
@@ -65,6 +65,11 @@ def test_weights_for_other_bands(publish):
     torch.testing.assert_close(own[:, 2], expected)
     again = backbone_features('resnet18', ResNet18_Weights.SENTINEL2_ALL_MOCO)
     assert torch.equal(again.network.conv1.weight, thirteen.conv1.weight)
+
+
+def test_weights_that_do_not_exist():
+    with pytest.raises(BadParameter, match='there are none of eurosat_baseline3'):
+        backbone_features('eurosat_baseline3', ResNet18_Weights.SENTINEL2_ALL_MOCO)
 
 
 def test_what_gives_no_maps_is_refused():

@@ -37,6 +37,14 @@ from torchgeo_ext.models.changestar import (
     changestar1x256_vitb,
     changestar1x256_vitl,
 )
+from torchgeo_ext.models.eurosat import (
+    EuroSATAttention7,
+    EuroSATBalanced12,
+    EuroSATBaseline3,
+    eurosat_attention7,
+    eurosat_balanced12,
+    eurosat_baseline3,
+)
 from torchgeo_ext.models.fsgnet import FSGNet, fsgnet
 from torchgeo_ext.models.fusu import FUSUNet, fusu
 from torchgeo_ext.models.hyscdg import HySCDG, hyscdg
@@ -71,6 +79,9 @@ __all__ = (
     'ChangeStar1x256',
     'ChangeStar1x256_ViTB_Weights',
     'ChangeStar1x256_ViTL_Weights',
+    'EuroSATAttention7',
+    'EuroSATBalanced12',
+    'EuroSATBaseline3',
     'FSGNet',
     'FUSUNet',
     'HySCDG',
@@ -102,6 +113,9 @@ __all__ = (
     'changemamba_scd_tiny',
     'changestar1x256_vitb',
     'changestar1x256_vitl',
+    'eurosat_attention7',
+    'eurosat_balanced12',
+    'eurosat_baseline3',
     'fsgnet',
     'fusu',
     'hyscdg',

@@ -215,8 +215,14 @@ def _registered(
             f'Choose one of {", ".join(list_backbones())}; or tu- and a name of timm.',
         )
     if _is_ours(name):
-        bands = {} if in_chans is None else {'in_chans': in_chans}
-        return get_model(name, weights=weights, **bands, **arguments)
+        given = {'weights': weights, 'in_chans': in_chans}
+        arguments |= {key: value for key, value in given.items() if value is not None}
+        if 'weights' in arguments.keys() - inspect.signature(_builders[name]).parameters.keys():
+            raise BadParameter(
+                f'weights: there are none of {name}, but {weights} was asked for.',
+                'Leave weights out.',
+            )
+        return get_model(name, **arguments)
     network = get_model(name, weights=weights, **arguments)
     first = next(layer for layer in network.modules() if isinstance(layer, nn.Conv2d))
     if in_chans not in (None, first.in_channels):

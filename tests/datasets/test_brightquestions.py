@@ -5,37 +5,45 @@ import numpy as np
 import pytest
 from torchgeo.datasets import DatasetNotFoundError
 
-from tests.data.brightquestions import data as bright
+from tests.data.bright import data as bright
 from torchgeo_ext.datasets import BRIGHTQuestions
 from torchgeo_ext.datasets.brightquestions import answer
 from torchgeo_ext.errors import BadParameter
 
 
 def test_samples(tmp_path):
-    for split, number in bright.make(tmp_path).items():
+    for (split, number), place in zip(
+        bright.make(tmp_path).items(), ('Train', 'Holdout'), strict=True
+    ):
         dataset = BRIGHTQuestions(tmp_path, split)
         assert len(dataset) == number
         sample = dataset[0]
         assert sample['image'].shape == (2, 3, 32, 32)
         assert len(sample['questions']) == len(sample['answers']) == 4
         assert [dataset.answers[place] for place in sample['label']] == sample['answers']
-        assert sample['description'] == f'Event in {split.title()}'
+        assert sample['description'] == f'Event in {place}'
         assert len(dataset.plot(sample).axes) == 3
         plt.close('all')
 
 
 def test_events_are_kept_apart(tmp_path):
     bright.make(tmp_path)
-    seen = BRIGHTQuestions(tmp_path, unseen=['val-event'], descriptions={'train-event': 'Steep.'})
+    seen = BRIGHTQuestions(
+        tmp_path, unseen=['holdout-event'], descriptions={'train-event': 'Steep.'}
+    )
     assert seen[0]['description'] == 'Steep.'
-    unseen = BRIGHTQuestions(tmp_path, 'test', unseen=['val-event'])
-    assert [unseen[number]['description'] for number in range(len(unseen))] == ['Event in Val']
+    unseen = BRIGHTQuestions(tmp_path, 'test', unseen=['holdout-event'])
+    assert [unseen[number]['description'] for number in range(len(unseen))] == [
+        'Event in Holdout'
+    ] * 2
     assert unseen[0]['label'].equal(BRIGHTQuestions(tmp_path, 'val')[0]['label'])
     # pairs of every list with masks take part
-    assert len(BRIGHTQuestions(tmp_path, 'test', unseen=['train-event', 'val-event'])) == 2
+    assert len(BRIGHTQuestions(tmp_path, 'test', unseen=['train-event', 'holdout-event'])) == 4
     with pytest.raises(BadParameter, match='leaves no pair for val'):
-        BRIGHTQuestions(tmp_path, 'val', unseen=['val-event'])
-    with pytest.raises(BadParameter, match='unseen: turkey is not among the events train-event'):
+        BRIGHTQuestions(tmp_path, 'val', unseen=['holdout-event'])
+    with pytest.raises(
+        BadParameter, match='unseen: turkey is not among the events holdout-event, train-event'
+    ):
         BRIGHTQuestions(tmp_path, unseen=['turkey'])
 
 

@@ -24,7 +24,8 @@ PUBLISHED = [path for path in RECIPES if path not in OWN]
 
 #: Fake data of datasets that are not called like their folder in tests/data.
 FAKES = {
-    'BRIGHTDFC2025': bright.make, 'LEVIRCDPlus': levircd.make_plus, 'LEVIRCDTiles': levircd.make,
+    'BRIGHTDFC2025': bright.make, 'BRIGHTQuestions': bright.make,
+    'LEVIRCDPlus': levircd.make_plus, 'LEVIRCDTiles': levircd.make,
 }  # fmt: skip
 
 #: Networks that are too large for a test, and what makes smaller ones of the same builder.
@@ -108,6 +109,7 @@ def small(config, root):
     data |= {'root': str(root), 'batch_size': 2, 'patch_size': SIZE, 'num_workers': 0}
     if 'tile_size' in (further := config['data'].get('dict_kwargs', {})):
         further['tile_size'] = SIZE
+    further.pop('unseen', None)  # made-up files are of made-up events
     return config
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.data.brightquestions import data as bright
+from tests.data.bright import data as bright
 from tests.tasks.pairs import batch_of, overfit, register, save_and_load, trainer
 from torchgeo_ext.datamodules import ChangePairDataModule
 from torchgeo_ext.datasets import BRIGHTQuestions
@@ -173,7 +173,7 @@ def test_language_models_stay_as_they_are(monkeypatch, tmp_path):
 def test_tcssm_is_trained_on_some_events_and_tested_on_others(tmp_path):
     bright.make(tmp_path)
     module = ChangePairDataModule(
-        BRIGHTQuestions, str(tmp_path), 1, None, val_split='test', unseen=['val-event']
+        BRIGHTQuestions, str(tmp_path), 1, None, val_split='test', unseen=['holdout-event']
     )
     task = ChangeQuestionAnswering(num_answers=len(BRIGHTQuestions.answers))
     with warnings.catch_warnings():

@@ -14,7 +14,7 @@ def make(root):
     random = np.random.default_rng(0)
     base = root / 'dfc25_track2_trainval'
     for name, folder in LISTS.items():
-        samples = [f'{name}-{index}' for index in range(2)]
+        samples = [f'{name}-event_{index:08}' for index in range(2)]
         for sample in samples:
             _write(base / folder / 'pre-event' / f'{sample}_pre_disaster.tif', image(random))
             _write(base / folder / 'post-event' / f'{sample}_post_disaster.tif', image(random, 1))

@@ -51,6 +51,17 @@ from torchgeo_ext.models.hyscdg import HySCDG, hyscdg
 from torchgeo_ext.models.lenet import LENet, lenet
 from torchgeo_ext.models.mambafcs import MambaFCS, MambaFCS_Weights, mambafcs_base
 from torchgeo_ext.models.mapformer import MapFormer, mapformer
+from torchgeo_ext.models.satmaepp import (
+    SatMAEPP,
+    SatMAEPP_Weights,
+    SatMAEPPMAE,
+    satmaepp_rgb_mae_vitl,
+    satmaepp_rgb_vitb,
+    satmaepp_rgb_vitl,
+    satmaepp_sentinel2_mae_vitl,
+    satmaepp_sentinel2_vitb,
+    satmaepp_sentinel2_vitl,
+)
 from torchgeo_ext.models.semicdvl import SemiCDVL, semicdvl
 from torchgeo_ext.models.tcssm import TCSSM, tcssm
 from torchgeo_ext.models.tinycd import TinyCD, TinyCD_Weights, tinycd
@@ -89,6 +100,9 @@ __all__ = (
     'MambaFCS',
     'MambaFCS_Weights',
     'MapFormer',
+    'SatMAEPP',
+    'SatMAEPPMAE',
+    'SatMAEPP_Weights',
     'SemiCDVL',
     'TinyCD',
     'TinyCD_Weights',
@@ -122,6 +136,12 @@ __all__ = (
     'lenet',
     'mambafcs_base',
     'mapformer',
+    'satmaepp_rgb_mae_vitl',
+    'satmaepp_rgb_vitb',
+    'satmaepp_rgb_vitl',
+    'satmaepp_sentinel2_mae_vitl',
+    'satmaepp_sentinel2_vitb',
+    'satmaepp_sentinel2_vitl',
     'semicdvl',
     'tcssm',
     'tinycd',

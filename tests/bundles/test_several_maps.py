@@ -8,9 +8,10 @@ from tests.bundles.makers import BANDS, CLASSES, card, checkpoint
 from tests.tasks.pairs import PixelNetwork, register
 from torchgeo_ext.bundles import Band, read_bundle, read_checkpoint, write_bundle
 from torchgeo_ext.bundles._predictor import Predictor
-from torchgeo_ext.errors import BadParameter
+from torchgeo_ext.errors import BadInput, BadParameter
 from torchgeo_ext.tasks import (
     BuildingDamage,
+    ChangeQuestionAnswering,
     ConditionalChangeDetection,
     SemanticChangeDetection,
     SemiSupervisedChangeDetection,
@@ -63,6 +64,7 @@ def networks(monkeypatch):
 TASKS = {
     'semantic_change': lambda: SemanticChangeDetection('tiny_semantic', num_classes=4),
     'building_damage': lambda: BuildingDamage('tiny_damage'),
+    'damage in three levels': lambda: BuildingDamage('tiny_damage', levels=3),
     'map_update': lambda: ConditionalChangeDetection(
         'tiny_conditional', map_classes=4, semantic=True
     ),
@@ -78,7 +80,8 @@ def test_a_checkpoint_becomes_a_bundle_with_the_scores_of_the_task(name, tmp_pat
     write_bundle(tmp_path / 'bundle', made.card, made.load())
     bundle = read_bundle(tmp_path / 'bundle')
     assert bundle.card == made.card
-    assert bundle.card.task == ('map_update' if name == 'where a map changed' else name)
+    tasks = {'where a map changed': 'map_update', 'damage in three levels': 'building_damage'}
+    assert bundle.card.task == tasks.get(name, name)
     stored = torch.randint(0, 256, (2, 2, 3, 8, 8)).float()
     land_cover = torch.randint(0, 4, (2, 8, 8))
     batch = {'image': stored / 255, 'mask_before': land_cover[:, None]}
@@ -100,6 +103,41 @@ def test_a_checkpoint_becomes_a_bundle_with_the_scores_of_the_task(name, tmp_pat
         if name == 'map_update':
             best = best.where(expected['change'] > 0.5, land_cover)
         torch.testing.assert_close(best, expected[other])
+
+
+class TextNetwork(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.answer = nn.Linear(1, 1)
+
+    def forward(self, x, text, questions):
+        raise NotImplementedError  # never asked
+
+
+def tiny_answers(in_chans=3, num_classes=13, text_features=512):
+    return TextNetwork()
+
+
+class SeriesNetwork(PixelNetwork):
+    def forward(self, x, series):
+        return super().forward(x)
+
+
+def tiny_series(in_chans=3, num_classes=7):
+    return SeriesNetwork(in_chans, (2, num_classes, num_classes))
+
+
+def test_what_makes_no_map_of_images_alone_says_so(monkeypatch, tmp_path):
+    register(monkeypatch, tiny_answers)
+    register(monkeypatch, tiny_series)
+    task = ChangeQuestionAnswering('tiny_answers')
+    assert task.predicts is None
+    with pytest.raises(BadInput, match='ChangeQuestionAnswering makes no map'):
+        read_checkpoint(
+            checkpoint(tmp_path / 'x.ckpt', task), architecture='ChangeQuestionAnswering'
+        )
+    assert SemanticChangeDetection('tiny_semantic').predicts == 'semantic_change'
+    assert SemanticChangeDetection('tiny_series').predicts is None
 
 
 def test_scores_of_maps_follow_each_other():

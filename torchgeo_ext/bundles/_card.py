@@ -18,7 +18,7 @@ Activation = Literal['softmax', 'sigmoid', 'none']
 
 #: The maps of models that give several. The first has one score, that of a yes; the others have
 #: one per class.
-_MAPS: Mapping[str, tuple[str, ...]] = {
+SEVERAL_MAPS: Mapping[str, tuple[str, ...]] = {
     'semantic_change': ('change', 'before', 'after'),
     'building_damage': ('building', 'damage'),
     'map_update': ('change', 'after'),
@@ -168,7 +168,7 @@ class BundleCard:
             self.output_activation,
             _words(get_args(Activation)),
         )
-        dates = (2,) if self.task in _MAPS else (1, 2)
+        dates = (2,) if self.task in SEVERAL_MAPS else (1, 2)
         _require(self.dates in dates, 'dates', self.dates, ' or '.join(map(str, dates)))
         _require(len(self.bands) > 0, 'bands', self.bands, 'at least one band')
         if self.bands_after:
@@ -210,7 +210,7 @@ class BundleCard:
         _require(not self.variables, 'variables', self.variables, 'empty unless for regression')
         fewest = 1 if self.multilabel else 2
         _require(len(values) >= fewest, 'classes', values, f'at least {fewest}')
-        if self.task in _MAPS:
+        if self.task in SEVERAL_MAPS:
             return
         if self.output_activation == 'sigmoid' and not self.multilabel:
             _require(
@@ -237,7 +237,7 @@ class BundleCard:
         """How many scores per pixel the model gives."""
         if self.task == 'regression':
             return max(1, len(self.variables))
-        if self.task in _MAPS:
+        if self.task in SEVERAL_MAPS:
             return max(bands.stop for bands in self.maps.values())
         if self.output_activation == 'sigmoid' and not self.multilabel:
             return 1
@@ -246,7 +246,7 @@ class BundleCard:
     @property
     def maps(self) -> dict[str, slice]:
         """Names of the maps of a model that gives several, and which of the scores are theirs."""
-        names = _MAPS.get(self.task, ())
+        names = SEVERAL_MAPS.get(self.task, ())
         if self.task == 'map_update' and self.output_activation == 'sigmoid':
             names = names[:1]
         count = len(self.classes)

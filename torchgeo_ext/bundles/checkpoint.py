@@ -23,7 +23,7 @@ from torchgeo_ext.bundles._architecture import (
     known_architectures,
     shaping_arguments,
 )
-from torchgeo_ext.bundles._card import Activation, Band, BundleCard, ModelClass, Task
+from torchgeo_ext.bundles._card import SEVERAL_MAPS, Activation, Band, BundleCard, ModelClass, Task
 from torchgeo_ext.bundles._read import Bundle
 from torchgeo_ext.colors import choose_colors
 from torchgeo_ext.errors import BadInput, BadParameter
@@ -39,15 +39,11 @@ DATA_CARD = 'bundle_card'
 #: TorchGeo's data modules divide by this unless they say otherwise (``BaseDataModule.std``).
 TORCHGEO_STD = 255.0
 
-#: Levels of damage of the Joint Damage Scale, from 1, with colours.
-DAMAGE_LEVELS = (
-    ('no damage', '#1a9641'),
-    ('minor damage', '#ffd43b'),
-    ('major damage', '#f58518'),
-    ('destroyed', '#d7191c'),
-)
-
-_SEVERAL_MAPS = ('semantic_change', 'building_damage', 'map_update')
+#: Colours of the levels of damage, from none to destroyed, by their number.
+_DAMAGE_COLORS = {
+    4: ('#1a9641', '#ffd43b', '#f58518', '#d7191c'),
+    3: ('#1a9641', '#f58518', '#d7191c'),
+}
 _NOTHING, _SOMETHING = '#d9d9d9', '#e31a1c'
 
 
@@ -189,7 +185,7 @@ def _card(
     activation: Activation = 'softmax' if kind == 'multiclass' else 'sigmoid'
     labels = [str(label) for label in hyper_parameters.get('labels') or ()]
     regression = task == 'regression'
-    if task in _SEVERAL_MAPS:
+    if task in SEVERAL_MAPS:
         classes = _land_cover(task, hyper_parameters)
         tells_where = task == 'map_update' and not hyper_parameters.get('semantic')
         activation = 'sigmoid' if tells_where else 'softmax'
@@ -241,8 +237,13 @@ def _task(name: str) -> Task:
 
     build = find_architecture(name, 'checkpoint')
     # tasks of ours, or of a plugin, say so themselves
-    told: Task | None = getattr(build, 'predicts', None)
-    if told is not None:
+    if hasattr(build, 'predicts'):
+        told: Task | None = build.predicts
+        if told is None:
+            raise BadInput(
+                f'checkpoint: {name} makes no map, which every bundle does.',
+                'Use the task itself with load_from_checkpoint.',
+            )
         return told
     if isinstance(build, type) and issubclass(build, tasks.ChangeDetection):
         return 'change'
@@ -254,11 +255,17 @@ def _task(name: str) -> Task:
 def _land_cover(task: Task, hyper_parameters: Mapping[str, Any]) -> tuple[ModelClass, ...]:
     """Name the classes of a task of several maps, whose number counts one for none of them."""
     if task == 'building_damage':
-        return tuple(ModelClass(i, *level) for i, level in enumerate(DAMAGE_LEVELS, 1))
-    count = hyper_parameters['map_classes' if task == 'map_update' else 'num_classes']
-    names = [f'class {value}' for value in range(1, count)]
-    colors = choose_colors(names, {})
-    return tuple(ModelClass(i, name, colors[i - 1]) for i, name in enumerate(names, 1))
+        from torchgeo_ext.metrics.xview2_score import DAMAGE_LEVELS
+
+        levels = hyper_parameters['levels']
+        names = [level.replace('_', ' ') for level in DAMAGE_LEVELS[levels]]
+        colors: Sequence[str] = _DAMAGE_COLORS[levels]
+    else:
+        count = hyper_parameters['map_classes' if task == 'map_update' else 'num_classes']
+        names = [f'class {value}' for value in range(1, count)]
+        colors = choose_colors(names)
+    entries = zip(names, colors, strict=True)
+    return tuple(ModelClass(value, *entry) for value, entry in enumerate(entries, 1))
 
 
 def _classes(

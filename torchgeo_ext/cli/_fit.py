@@ -34,8 +34,6 @@ from torchgeo_ext import __version__, registry
 from torchgeo_ext.cli._optimizers import ParameterGroup, group_parameters
 from torchgeo_ext.datamodules import GeoTIFFDataModule
 from torchgeo_ext.errors import BadInput, BadParameter
-from torchgeo_ext.tasks import BinaryChangeDetection
-from torchgeo_ext.tasks._pair_task import PairTask
 
 BEST, LAST = 'best', 'last'
 
@@ -201,10 +199,8 @@ class TrainingCLI(LightningCLI):
         root = Path(self.trainer.default_root_dir)
         print(f'Best epoch: {keeper.monitor} {float(score):.3f}, kept in {best}')
         print(f'Logs and figures: {root} (tensorboard --logdir {root / "logs"})')
-        single = isinstance(self.model, BinaryChangeDetection)
-        if single or not isinstance(
-            self.model, PairTask
-        ):  # bundles have no place for several maps yet
+        # only tasks that make no map say that they predict none
+        if getattr(self.model, 'predicts', '') is not None:
             print(
                 f'Make it a model: torchgeo-ext create-bundle --checkpoint {best} --output FOLDER'
             )

@@ -14,7 +14,7 @@ from torchgeo_ext.errors import BadParameter
 from torchgeo_ext.metrics._ratios import ratio
 
 #: Names of the levels by their number: xBD's and BRIGHT's.
-_LEVELS = {
+DAMAGE_LEVELS = {
     4: ('no_damage', 'minor_damage', 'major_damage', 'destroyed'),
     3: ('intact', 'damaged', 'destroyed'),
 }
@@ -47,7 +47,7 @@ class XView2Score(Metric):
         self, mask_damage: bool = True, ignore_index: int = -1, levels: int = 4, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        if levels not in _LEVELS:
+        if levels not in DAMAGE_LEVELS:
             raise BadParameter(f'levels is {levels}; it must be 3 (BRIGHT) or 4 (xBD).')
         self.levels = levels
         self.mask_damage = mask_damage
@@ -78,7 +78,7 @@ class XView2Score(Metric):
         level_f1s = _class_f1s(self.damage.confmat)[1:]
         # 1 / 0 is inf, which makes the harmonic mean 0
         damage_f1 = self.levels / (1 / (level_f1s + _EPSILON * self.mask_damage)).sum()
-        names = [f'{level}_f1' for level in _LEVELS[self.levels]]
+        names = [f'{level}_f1' for level in DAMAGE_LEVELS[self.levels]]
         return {
             'building_f1': building_f1,
             'damage_f1': damage_f1,

@@ -45,8 +45,9 @@ class PairTask(BaseTask):
 
     ignore = ('weights', 'backbone_weights')
     mode = 'max'
-    #: What a bundle of the network does, see :class:`~torchgeo_ext.bundles.BundleCard`.
-    predicts = 'change'
+    #: What a bundle of the network does, see :class:`~torchgeo_ext.bundles.BundleCard`; None if
+    #: there can be none.
+    predicts: str | None = 'change'
 
     weights: WeightsEnum | str | None
     backbone_weights: WeightsEnum | str | None

@@ -34,6 +34,7 @@ class ChangeQuestionAnswering(PairTask):
     """
 
     monitor = 'val_answers_oa'
+    predicts = None
 
     def __init__(
         self,

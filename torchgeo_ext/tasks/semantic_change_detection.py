@@ -50,7 +50,7 @@ class SemanticChangeDetection(PairTask):
     """
 
     monitor = 'val_by_date_f_scd'
-    predicts = 'semantic_change'
+    predicts: str | None = 'semantic_change'
 
     def __init__(
         self,
@@ -92,6 +92,8 @@ class SemanticChangeDetection(PairTask):
         self.weights = weights
         self.backbone_weights = backbone_weights
         super().__init__()
+        if self._takes_series:
+            self.predicts = None  # bundles read images alone
 
     def head_arguments(self, known: Mapping[str, Any]) -> dict[str, Any]:
         """Give the number of land-cover classes."""
@@ -158,9 +160,14 @@ class SemanticChangeDetection(PairTask):
         before, after = _maps(logits).unbind(dim=1)
         return {'change': logits.change.softmax(dim=1)[:, 1], 'before': before, 'after': after}
 
+    @property
+    def _takes_series(self) -> bool:
+        """Whether the network reads a series beside the pair."""
+        return 'series' in inspect.signature(self.model.forward).parameters
+
     def _inputs(self, batch: Batch) -> tuple[Tensor | None, ...]:
         """Take the pairs and, if the network wants it, the series."""
-        if 'series' not in inspect.signature(self.model.forward).parameters:
+        if not self._takes_series:
             return (batch['image'],)
         if 'series' not in batch:
             raise BadInput(

@@ -4,10 +4,10 @@ import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from torchgeo_ext.errors import BadInput
-from torchgeo_ext.operations._operation import ClassEntry, Style, Styles
+from torchgeo_ext.operations._operation import ADVANCED, ClassEntry, Style, Styles, within
 from torchgeo_ext.progress import Progress
 
 if TYPE_CHECKING:
@@ -16,6 +16,15 @@ if TYPE_CHECKING:
     from torchgeo_ext.inference.outputs import Scores
 
 log = logging.getLogger(__name__)
+
+# parameters of how a model is run, in the operations that run one
+TileSize = Annotated[int, within(0, 8192, 'pixels'), ADVANCED]
+Overlap = Annotated[int, within(-1, 4096, 'pixels'), ADVANCED]
+Merge = Annotated[Literal['blend', 'crop'], ADVANCED]
+Augmentation = Annotated[Literal['none', 'flip', 'd4'], ADVANCED]
+BatchSize = Annotated[int, within(0, 1024, 'tiles'), ADVANCED]
+Resampling = Annotated[Literal['nearest', 'bilinear', 'cubic', 'lanczos', 'average'], ADVANCED]
+MinimumArea = Annotated[float, within(0, None, 'square metres')]
 
 
 class Image(NamedTuple):

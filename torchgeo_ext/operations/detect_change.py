@@ -19,6 +19,15 @@ from torchgeo_ext.operations._operation import (
     operation,
     within,
 )
+from torchgeo_ext.operations._predict import (
+    Augmentation,
+    BatchSize,
+    Merge,
+    MinimumArea,
+    Overlap,
+    Resampling,
+    TileSize,
+)
 from torchgeo_ext.progress import Progress, portion, silent
 
 
@@ -72,19 +81,17 @@ def detect_change(
     regularisation: Annotated[float, within(0.0, 1.0), ADVANCED] = 0.0,
     consistent: Annotated[bool, ADVANCED] = True,
     maximum_iterations: Annotated[int, within(1, 10_000), ADVANCED] = 100,
-    resampling: Annotated[
-        Literal['nearest', 'bilinear', 'cubic', 'lanczos', 'average'], ADVANCED
-    ] = 'bilinear',
-    tile_size: Annotated[int, within(0, 8192, 'pixels'), ADVANCED] = 0,
-    overlap: Annotated[int, within(-1, 4096, 'pixels'), ADVANCED] = -1,
-    merge: Annotated[Literal['blend', 'crop'], ADVANCED] = 'blend',
-    augmentation: Annotated[Literal['none', 'flip', 'd4'], ADVANCED] = 'none',
+    resampling: Resampling = 'bilinear',
+    tile_size: TileSize = 0,
+    overlap: Overlap = -1,
+    merge: Merge = 'blend',
+    augmentation: Augmentation = 'none',
     device: Device = 'auto',
-    batch_size: Annotated[int, within(0, 1024, 'tiles'), ADVANCED] = 0,
+    batch_size: BatchSize = 0,
     magnitude: RasterOut | None = None,
     probabilities: RasterOut | None = None,
     polygons: Annotated[VectorOut, Label('Changed areas')] | None = None,
-    minimum_area: Annotated[float, within(0, None, 'square metres')] = 0.0,
+    minimum_area: MinimumArea = 0.0,
     progress: Progress = silent,
 ) -> DetectChangeResult:
     """Find what changed between two images of one place, with a trained model or without.

@@ -1,10 +1,9 @@
 """Find what changed into what between two images of one place."""
 
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, NamedTuple
 
 from torchgeo_ext.operations import _checks
 from torchgeo_ext.operations._operation import (
-    ADVANCED,
     Bundle,
     Device,
     Extent,
@@ -20,7 +19,15 @@ from torchgeo_ext.operations._operation import (
     file_out,
     model_for,
     operation,
-    within,
+)
+from torchgeo_ext.operations._predict import (
+    Augmentation,
+    BatchSize,
+    Merge,
+    MinimumArea,
+    Overlap,
+    Resampling,
+    TileSize,
 )
 from torchgeo_ext.progress import Progress, portion, silent
 
@@ -70,20 +77,18 @@ def detect_semantic_change(
     extent: Extent | None = None,
     mask: Layer | None = None,
     threshold: Fraction = 0.5,
-    resampling: Annotated[
-        Literal['nearest', 'bilinear', 'cubic', 'lanczos', 'average'], ADVANCED
-    ] = 'bilinear',
-    tile_size: Annotated[int, within(0, 8192, 'pixels'), ADVANCED] = 0,
-    overlap: Annotated[int, within(-1, 4096, 'pixels'), ADVANCED] = -1,
-    merge: Annotated[Literal['blend', 'crop'], ADVANCED] = 'blend',
-    augmentation: Annotated[Literal['none', 'flip', 'd4'], ADVANCED] = 'none',
+    resampling: Resampling = 'bilinear',
+    tile_size: TileSize = 0,
+    overlap: Overlap = -1,
+    merge: Merge = 'blend',
+    augmentation: Augmentation = 'none',
     device: Device = 'auto',
-    batch_size: Annotated[int, within(0, 1024, 'tiles'), ADVANCED] = 0,
+    batch_size: BatchSize = 0,
     before_map: Annotated[RasterOut, Label('Land cover before')] | None = None,
     after_map: Annotated[RasterOut, Label('Land cover after')] | None = None,
     probabilities: Annotated[RasterOut, Label('Probability of change')] | None = None,
     polygons: Annotated[VectorOut, Label('Changed areas')] | None = None,
-    minimum_area: Annotated[float, within(0, None, 'square metres')] = 0.0,
+    minimum_area: MinimumArea = 0.0,
     matrix: Annotated[StrPath, file_out('csv', 'html'), Label('Transition matrix')] | None = None,
     progress: Progress = silent,
 ) -> DetectSemanticChangeResult:
@@ -162,14 +167,14 @@ def detect_semantic_change(
         progress=portion(progress, 0.05, share),
     )
     ground = _change.ground_by_value(output)
-    found = {value: area for value, (_, area) in ground.items() if value}
+    areas = {value: area for value, (_, area) in ground.items()}
+    found = {value: area for value, area in areas.items() if value}
     if polygons:
         shown = [entry for entry in legend if entry['value'] in found]
         styles['polygons'] = _change.outline_values(
             output, polygons, shown, minimum_area, portion(progress, share, 0.99)
         )
     if matrix is not None:
-        areas = {value: area for value, (_, area) in ground.items()}
         write_transitions(matrix, card.classes, areas)
     pixels = sum(count for count, _ in ground.values())
     unchanged = ground.get(0, (0, 0.0))[0]

@@ -1,7 +1,7 @@
 """Give every pixel of an image a class."""
 
 import json
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, NamedTuple
 
 from torchgeo_ext.operations._checks import less_than, one_of
 from torchgeo_ext.operations._operation import (
@@ -19,6 +19,14 @@ from torchgeo_ext.operations._operation import (
     model_for,
     operation,
     within,
+)
+from torchgeo_ext.operations._predict import (
+    Augmentation,
+    BatchSize,
+    Merge,
+    MinimumArea,
+    Overlap,
+    TileSize,
 )
 from torchgeo_ext.progress import Progress, portion, silent
 
@@ -62,17 +70,17 @@ def segment_image(
     bands: Annotated[list[int], bands_of('image')] | None = None,
     extent: Extent | None = None,
     mask: Layer | None = None,
-    tile_size: Annotated[int, within(0, 8192, 'pixels'), ADVANCED] = 0,
-    overlap: Annotated[int, within(-1, 4096, 'pixels'), ADVANCED] = -1,
-    merge: Annotated[Literal['blend', 'crop'], ADVANCED] = 'blend',
+    tile_size: TileSize = 0,
+    overlap: Overlap = -1,
+    merge: Merge = 'blend',
     threshold: Annotated[float, within(0, 1), ADVANCED] = 0.5,
-    augmentation: Annotated[Literal['none', 'flip', 'd4'], ADVANCED] = 'none',
+    augmentation: Augmentation = 'none',
     device: Device = 'auto',
-    batch_size: Annotated[int, within(0, 1024, 'tiles'), ADVANCED] = 0,
+    batch_size: BatchSize = 0,
     probabilities: RasterOut | None = None,
     confidence: RasterOut | None = None,
     polygons: VectorOut | None = None,
-    minimum_area: Annotated[float, within(0, None, 'square metres')] = 0.0,
+    minimum_area: MinimumArea = 0.0,
     progress: Progress = silent,
 ) -> SegmentImageResult:
     """Give every pixel of an image a class with a trained model.

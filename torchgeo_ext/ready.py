@@ -59,6 +59,16 @@ class ReadyModel:
     weights: str = ''
     builder: str = ''
 
+    @property
+    def dates(self) -> Literal[1, 2]:
+        """How many images of one place it reads at once."""
+        return 1 if self.task == 'segmentation' else 2
+
+    @property
+    def first_value(self) -> int:
+        """Value of the first class; 0 is no land cover."""
+        return 1 if self.task == 'semantic_change' else 0
+
 
 def _divided_by(divisor: float, *bands: tuple[str, float]) -> tuple[ReadyBand, ...]:
     return tuple(ReadyBand(name, wavelength, std=divisor) for name, wavelength in bands)
@@ -67,11 +77,17 @@ def _divided_by(divisor: float, *bands: tuple[str, float]) -> tuple[ReadyBand, .
 # centre wavelengths of Sentinel-2A (ESA, Sentinel-2 MSI spectral responses)
 _TEN_METRES = _divided_by(3000, ('B4', 0.665), ('B3', 0.560), ('B2', 0.492), ('B8', 0.833))
 _RGB = (('R', 0.660), ('G', 0.560), ('B', 0.480))
+
+
+def _rgb(means: Sequence[float], stds: Sequence[float], unit: float = 1.0) -> tuple[ReadyBand, ...]:
+    return tuple(
+        ReadyBand(*band, mean=unit * mean, std=unit * std)
+        for band, mean, std in zip(_RGB, means, stds, strict=True)
+    )
+
+
 # mean and standard deviation of ImageNet, for 8-bit values
-_IMAGENET = tuple(
-    ReadyBand(*band, mean=255 * mean, std=255 * std)
-    for band, mean, std in zip(_RGB, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), strict=True)
-)
+_IMAGENET = _rgb((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), unit=255)
 _FIELDS = 'https://github.com/fieldsoftheworld/ftw-baselines'
 _FIELD = (('background', '#d9d9d9'), ('field', '#f2c744'))
 _FIELD_AND_BOUNDARY = (*_FIELD, ('field boundary', '#8c510a'))
@@ -133,12 +149,7 @@ _SECOND = (
     ('playground', '#ff0000'),
 )
 # as above, rounded as VMamba's authors do
-_VMAMBA = tuple(
-    ReadyBand(*band, mean=mean, std=std)
-    for band, mean, std in zip(
-        _RGB, (123.675, 116.28, 103.53), (58.395, 57.12, 57.375), strict=True
-    )
-)
+_VMAMBA = _rgb((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
 
 
 def _second(weights: str, builder: str, license: str, source: str) -> ReadyModel:
@@ -193,12 +204,7 @@ _READY = (
         task='change',
         license='MIT (the repository); the file itself names none',
         source='https://arxiv.org/abs/2403.19646',
-        bands=tuple(
-            ReadyBand(*band, mean=255 * mean, std=255 * std)
-            for band, mean, std in zip(
-                _RGB, (0.39073, 0.38623, 0.32989), (0.15329, 0.14628, 0.13648), strict=True
-            )
-        ),
+        bands=_rgb((0.39073, 0.38623, 0.32989), (0.15329, 0.14628, 0.13648), unit=255),
         classes=(
             ('unchanged', '#d9d9d9'),
             ('road change', '#ff7f00'),

@@ -51,8 +51,6 @@ def open_model(bundle: Any, model: str | None, task: str, dates: int) -> Bundle:
 
 def published_card(ready: ReadyModel) -> BundleCard:
     """Describe a published model as a bundle does; for this torch has to be loaded."""
-    two_dates = ready.task != 'segmentation'
-    first = 1 if ready.task == 'semantic_change' else 0
     one_score = ready.task == 'change' and len(ready.classes) == 2
     return BundleCard(
         name=ready.name,
@@ -63,11 +61,11 @@ def published_card(ready: ReadyModel) -> BundleCard:
         ),
         classes=tuple(
             ModelClass(value, name, color)
-            for value, (name, color) in enumerate(ready.classes, first)
+            for value, (name, color) in enumerate(ready.classes, ready.first_value)
         ),
         architecture=_architecture(ready),
         output_activation='sigmoid' if one_score else 'softmax',
-        dates=2 if two_dates else 1,
+        dates=ready.dates,
         tile_size=ready.tile_size,
         halo=ready.tile_size // _HALO,
         resolution_minimum=ready.resolution[0],

@@ -177,14 +177,12 @@ def _tile_size(bundle: 'Bundle') -> int:
     from torchgeo_ext.operations._network import takes
 
     card = bundle.card
-    if card.tile_size >= _TILE:
+    # a network that takes a map takes it apart from the images, so zeros cannot be tried on it
+    if card.tile_size >= _TILE or card.task == 'map_update':
         return card.tile_size
     network = build_network(card.architecture, str(bundle.path))
-    if card.task == 'map_update':
-        return card.tile_size  # the network alone takes images and a map apart
-    dates = (card.dates,) if card.dates > 1 else ()
-    larger = takes(network, (1, *dates, len(card.bands), _TILE, _TILE))
-    return _TILE if larger else card.tile_size
+    shape = dataclasses.replace(card, tile_size=_TILE).input_shape
+    return _TILE if takes(network, (1, *shape)) else card.tile_size
 
 
 def _bands(

@@ -118,14 +118,14 @@ def _of_bundle(info: 'BundleInfo') -> DescribeModelResult:
 def _of_published(ready: 'ReadyModel') -> DescribeModelResult:
     classes = [
         {'value': value, 'name': name, 'color': color}
-        for value, (name, color) in enumerate(ready.classes, ready.task == 'semantic_change')
+        for value, (name, color) in enumerate(ready.classes, ready.first_value)
     ]
     return DescribeModelResult(
         output=None,
         name=ready.name,
         description=ready.title,
         task=ready.task,
-        dates=1 if ready.task == 'segmentation' else 2,
+        dates=ready.dates,
         band_count=len(ready.bands),
         bands=', '.join(band.name for band in ready.bands),
         class_count=len(classes),

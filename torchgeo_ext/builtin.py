@@ -80,7 +80,9 @@ def register_operations() -> Iterable[Any]:
 @hookimpl(trylast=True)
 def locate_weights(weights: 'WeightsEnum', folder: Path) -> Path | None:
     """Look among the files downloaded earlier."""
-    path = folder / Path(str(weights.url)).name
+    from torchgeo_ext.hub import file_name
+
+    path = folder / file_name(weights)
     return path if path.is_file() else None
 
 

@@ -49,6 +49,15 @@ def weights_file(weights: 'WeightsEnum') -> Path:
     return path
 
 
+def file_name(weights: 'WeightsEnum') -> str:
+    """Give the name of the file in :func:`weights_folder`.
+
+    It is that of the URL. Where weights are published under a name that is not known here, the URL
+    is empty, ``meta['published_at']`` names the page, and the file is called as the weights are.
+    """
+    return Path(str(weights.url)).name or f'{weights}.pth'
+
+
 def known_hash(weights: 'WeightsEnum') -> str:
     """Give what is known of the SHA-256: all of it from ``meta``, or its start from the name."""
     match = _HASH_IN_NAME.search(str(weights.url))
@@ -84,7 +93,13 @@ def _download(weights: 'WeightsEnum', folder: Path) -> Path:
     from torch.hub import download_url_to_file
 
     url = str(weights.url)
-    path = folder / Path(url).name
+    path = folder / file_name(weights)
+    if not url:
+        raise MissingWeights(
+            f'The weights {weights} are not on this machine, and what their file is called where '
+            'they are published is not known here.',
+            f'Fetch it from {weights.meta["published_at"]} and save it as {path}.',
+        )
     folder.mkdir(parents=True, exist_ok=True)
     try:
         # writes to a temporary file and renames it when the hash is right

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tests.models.parity import FOLDER, compared
-from torchgeo_ext.hub import sha256
+from torchgeo_ext.hub import file_name, sha256
 
 
 @pytest.fixture
@@ -15,7 +15,7 @@ def publish(tmp_path, monkeypatch):
     folder.mkdir(parents=True)
 
     def save(weights, state):
-        path = folder / weights.url.rsplit('/', 1)[1]
+        path = folder / file_name(weights)
         torch.save(state, path)
         monkeypatch.setitem(weights.meta, 'sha256', sha256(path))
         return path

@@ -3,12 +3,14 @@
 import pytest
 import torch
 from torch import nn
+from torchgeo.models import ResNet18_Weights
 
-from torchgeo_ext.errors import MissingWeights
+from torchgeo_ext.errors import BadInput, MissingWeights
 from torchgeo_ext.models._weights import (
     accept_published_names,
     fetching_imagenet_weights,
     load_fitting,
+    read_state,
 )
 
 
@@ -76,3 +78,14 @@ def test_no_connection_is_explained():
     expected = pytest.raises(MissingWeights, match=r'ImageNet weights of mit_b1 .*no route')
     with expected, fetching_imagenet_weights('mit_b1'):
         raise OSError('no route')
+
+
+class Logger:
+    """What training scripts leave in their checkpoints."""
+
+
+def test_checkpoints_that_could_run_code_are_refused(publish):
+    weights = ResNet18_Weights.SENTINEL2_ALL_MOCO
+    path = publish(weights, {'state_dict': {}, 'meta': Logger()})
+    with pytest.raises(BadInput, match=f'{path} holds more than plain weights'):
+        read_state(weights)

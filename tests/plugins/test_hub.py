@@ -4,6 +4,8 @@ import hashlib
 from types import SimpleNamespace
 
 import pytest
+import torch.nn as nn
+from torchvision.models import Weights, WeightsEnum
 
 from torchgeo_ext import hub
 from torchgeo_ext.errors import BadInput, MissingWeights
@@ -56,3 +58,17 @@ def test_the_md5_is_compared_where_nothing_else_was_published(tmp_path):
     path.write_bytes(b'tampered')
     with pytest.raises(BadInput, match=f'its MD5 is not {digest}'):
         hub.weights_file(weights)
+
+
+class _Unnamed_Weights(WeightsEnum):
+    SCENES = Weights('', nn.Identity, {'published_at': 'https://example.org/models'})
+
+
+def test_files_of_unknown_name_are_looked_for_under_that_of_the_weights():
+    with pytest.raises(MissingWeights, match='is not known here') as caught:
+        hub.weights_file(_Unnamed_Weights.SCENES)
+    path = hub.weights_folder() / '_Unnamed_Weights.SCENES.pth'
+    assert caught.value.hint == f'Fetch it from https://example.org/models and save it as {path}.'
+    path.parent.mkdir(parents=True)
+    path.write_bytes(CONTENT)
+    assert hub.weights_file(_Unnamed_Weights.SCENES) == path

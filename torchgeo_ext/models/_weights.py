@@ -4,6 +4,7 @@ import logging
 from argparse import Namespace
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from timm.models import adapt_input_conv
 from torch import Tensor, nn
 from torchvision.models import WeightsEnum
 
-from torchgeo_ext.errors import BadParameter, MissingWeights
+from torchgeo_ext.errors import BadInput, BadParameter, MissingWeights
 from torchgeo_ext.hub import weights_file
 
 log = logging.getLogger(__name__)
@@ -35,13 +36,19 @@ def read_state(weights: WeightsEnum) -> dict[str, Any]:
 
     Raises:
         MissingWeights: If the file is not here and cannot be downloaded.
-        BadInput: If it is not what was published.
+        BadInput: If it is not what was published, or holds more than plain weights.
     """
+    path = weights_file(weights)
     # training scripts save their arguments too; a Namespace holds values and runs nothing
     with torch.serialization.safe_globals([Namespace]):
-        state: dict[str, Any] = torch.load(
-            weights_file(weights), map_location='cpu', weights_only=True
-        )
+        try:
+            state: dict[str, Any] = torch.load(path, map_location='cpu', weights_only=True)
+        except UnpicklingError as error:
+            raise BadInput(
+                f'{path} holds more than plain weights, which could run any code ({error}).',
+                'Open it once where you trust it and what it was saved with is installed, and save '
+                'its weights alone under the same name.',
+            ) from error
     return state
 
 

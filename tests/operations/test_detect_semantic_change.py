@@ -126,7 +126,7 @@ def test_tiles_do_not_show(bundle, pair, tmp_path):
 
 def test_many_classes_take_two_bytes():
     many = [ModelClass(i, f'c{i}', '#102030') for i in range(1, 18)]
-    legend = transitions(many)
+    legend = transitions(many, many)
     assert len(legend) == 1 + 17**2
     assert legend[-1]['value'] == 17**2
     assert legend[18]['name'] == 'c2 → c1'

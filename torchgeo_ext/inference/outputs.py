@@ -251,7 +251,7 @@ class Encoder:
         """Choose data type and nodata value."""
         wanted, kind = self.output.nodata, self.output.kind
         if self.categorical:
-            return _layout_of_classes(set(self._values.tolist()), wanted, self.output.argument)
+            return layout_of_classes(set(self._values.tolist()), wanted, self.output.argument)
         dtype = np.dtype(self.output.dtype if kind == 'values' else 'float32')
         if dtype.kind == 'f':
             return dtype, math.nan if wanted is None else wanted
@@ -286,10 +286,22 @@ def _class_values(output: RasterOutput) -> np.ndarray:
     return np.array([entry.value for entry in output.classes], np.int64)
 
 
-def _layout_of_classes(
+def layout_of_classes(
     values: set[int], wanted: float | None, argument: str
 ) -> tuple[np.dtype, float]:
-    """Choose the smallest type that has room for the values and for one that is none of them."""
+    """Choose the smallest type that has room for class values and for one that is none of them.
+
+    Args:
+        values: The class values, 0 to 65534.
+        wanted: Value of invalid pixels; None to choose one.
+        argument: The argument the raster's path came from, for messages.
+
+    Returns:
+        Data type and value of invalid pixels.
+
+    Raises:
+        BadParameter: If ``wanted`` is a class value or does not fit.
+    """
     if wanted is None:
         if max(values) <= 255 and len(values) <= 255:
             free = 255 if 255 not in values else next(v for v in range(256) if v not in values)

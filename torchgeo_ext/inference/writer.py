@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from xml.etree import ElementTree
 
 import numpy as np
@@ -26,6 +26,9 @@ from torchgeo_ext.errors import BadParameter, TorchgeoExtError
 from torchgeo_ext.inference.grid import Grid
 from torchgeo_ext.inference.reader import READ_ERRORS, quiet_open
 from torchgeo_ext.staging import disk_full, staged
+
+if TYPE_CHECKING:
+    from torchgeo_ext.inference.outputs import ClassLike
 
 #: Height and width of a block of the file.
 BLOCK = 256
@@ -56,6 +59,28 @@ class RasterLayout:
     unit: str = ''
     tags: Mapping[str, str] = field(default_factory=dict)
     overviews: Resampling = Resampling.average
+
+
+def class_layout(
+    classes: 'Sequence[ClassLike]', dtype: np.dtype, nodata: float, tags: Mapping[str, str]
+) -> RasterLayout:
+    """Describe a raster of class values.
+
+    Args:
+        classes: Values, names and colours.
+        dtype: Data type.
+        nodata: Value of invalid pixels.
+        tags: Metadata.
+    """
+    return RasterLayout(
+        count=1,
+        dtype=dtype,
+        nodata=nodata,
+        colors={entry.value: entry.color for entry in classes},
+        categories={entry.value: entry.name for entry in classes},
+        tags=tags,
+        overviews=Resampling.nearest,
+    )
 
 
 class RasterWriter:

@@ -13,6 +13,7 @@ from torchgeo_ext.operations.match_radiometry import match_radiometry
 from torchgeo_ext.operations.segment_image import segment_image
 from torchgeo_ext.operations.train_change import train_change
 from torchgeo_ext.operations.train_segmentation import train_segmentation
+from torchgeo_ext.operations.update_map import update_map
 
 __all__ = (
     'compute_statistics',
@@ -28,4 +29,5 @@ __all__ = (
     'segment_image',
     'train_change',
     'train_segmentation',
+    'update_map',
 )

@@ -4,16 +4,17 @@ import csv
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from torchgeo_ext.operations._operation import ClassEntry, StrPath
+from torchgeo_ext.operations._operation import ClassEntry, StrPath, Styles
+from torchgeo_ext.progress import Progress
 from torchgeo_ext.staging import staged
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from torchgeo_ext.bundles import BundleCard, ModelClass
-    from torchgeo_ext.inference.outputs import Scores
+    from torchgeo_ext.bundles import BundleCard
+    from torchgeo_ext.inference.outputs import ClassLike, Scores
 
 UNCHANGED: ClassEntry = {'value': 0, 'name': 'unchanged', 'color': '#f0f0f0'}
 
@@ -22,24 +23,26 @@ _BEFORE = 0.3
 _SQUARE_METRES = 10_000
 
 
-def transitions(classes: 'Sequence[ModelClass]') -> list[ClassEntry]:
+def transitions(before: 'Sequence[ClassLike]', after: 'Sequence[ClassLike]') -> list[ClassEntry]:
     """List what a pixel can be: unchanged, or changed from each class to each class.
 
     Args:
-        classes: The land cover.
+        before: The land cover before.
+        after: The land cover after.
 
     Returns:
-        Values 0 for unchanged and 1 + k * (number before) + (number after), counting the k
-        classes from 0. A changed pixel may keep its class: something else of the same kind.
+        Values 0 for unchanged and 1 + k * (number before) + (number after), counting the classes
+        from 0, of which there are k after. A changed pixel may keep its class: something else of
+        the same kind.
     """
     entries = [UNCHANGED]
-    for before in classes:
-        for after in classes:
+    for old in before:
+        for new in after:
             entries.append(
                 {
                     'value': len(entries),
-                    'name': f'{before.name} → {after.name}',
-                    'color': _mixed(before.color, after.color),
+                    'name': f'{old.name} → {new.name}',
+                    'color': _mixed(old.color, new.color),
                 }
             )
     return entries
@@ -73,29 +76,90 @@ def decide_transition(
     return decide
 
 
+class Changes(NamedTuple):
+    """What a raster of transitions says in short.
+
+    Attributes:
+        area: Square metres that changed.
+        fraction: Share of the pixels that changed.
+        commonest: Name of the transition that covers most ground; empty if nothing changed.
+    """
+
+    area: float
+    fraction: float
+    commonest: str
+
+
+def report_transitions(
+    raster: Any,
+    before: 'Sequence[ClassLike]',
+    after: 'Sequence[ClassLike]',
+    *,
+    polygons: Any,
+    minimum_area: float,
+    matrix: StrPath | None,
+    styles: Styles,
+    progress: Progress,
+) -> Changes:
+    """Measure a raster of transitions, and write its polygons and table if they are wanted.
+
+    Args:
+        raster: The raster.
+        before: The land cover before.
+        after: The land cover after.
+        polygons: The GeoPackage to write, or None.
+        minimum_area: Leave out smaller polygons, in square metres.
+        matrix: The table to write, or None.
+        styles: Gets that of the polygons.
+        progress: Told how far the work is.
+    """
+    from torchgeo_ext.operations._change import ground_by_value, outline_values
+
+    legend = transitions(before, after)
+    ground = ground_by_value(raster)
+    areas = {value: area for value, (_, area) in ground.items()}
+    found = {value: area for value, area in areas.items() if value}
+    if polygons is not None:
+        shown = [entry for entry in legend if entry['value'] in found]
+        styles['polygons'] = outline_values(raster, polygons, shown, minimum_area, progress)
+    if matrix is not None:
+        write_transitions(matrix, before, after, areas)
+    pixels = sum(count for count, _ in ground.values())
+    unchanged = ground.get(0, (0, 0.0))[0]
+    return Changes(
+        area=sum(found.values()),
+        fraction=1 - unchanged / pixels if pixels else 0.0,
+        commonest=legend[max(found, key=found.__getitem__)]['name'] if found else '',
+    )
+
+
 def write_transitions(
-    path: StrPath, classes: 'Sequence[ModelClass]', ground: Mapping[int, float]
+    path: StrPath,
+    before: 'Sequence[ClassLike]',
+    after: 'Sequence[ClassLike]',
+    ground: Mapping[int, float],
 ) -> None:
     """Write hectares by class before (rows) and after (columns) as CSV or, by its name, HTML.
 
     Args:
         path: The file.
-        classes: The land cover.
+        before: The land cover before.
+        after: The land cover after.
         ground: Square metres by value of the transition; 0 is unchanged.
     """
-    count, names = len(classes), [entry.name for entry in classes]
-    areas = [[ground.get(1 + count * b + a, 0.0) for a in range(count)] for b in range(count)]
+    count = len(after)
+    areas = [[ground.get(1 + count * b + a, 0.0) for a in range(count)] for b in range(len(before))]
     rows = [
-        [name, *map(_hectares, row), _hectares(sum(row))]
-        for name, row in zip(names, areas, strict=True)
+        [entry.name, *map(_hectares, row), _hectares(sum(row))]
+        for entry, row in zip(before, areas, strict=True)
     ]
     totals = [sum(column) for column in zip(*areas, strict=True)]
     rows.append(['changed', *map(_hectares, totals), _hectares(sum(totals))])
     rows.append(['unchanged', *[''] * count, _hectares(ground.get(0, 0.0))])
-    header = ['from, to (hectares)', *names, 'sum']
+    header = ['from, to (hectares)', *(entry.name for entry in after), 'sum']
     with staged(path, 'matrix') as part:
         if Path(path).suffix.lower() == '.html':
-            colors = [None, *(entry.color for entry in classes), None]
+            colors = [None, *(entry.color for entry in after), None]
             part.write_text(_page(header, colors, rows), encoding='utf-8')
             return
         with part.open('w', newline='', encoding='utf-8') as file:

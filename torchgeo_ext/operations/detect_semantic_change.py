@@ -137,8 +137,8 @@ def detect_semantic_change(
     from torchgeo_ext.operations._predict import Image, MapOutput, Plan, predict_maps, sources_for
     from torchgeo_ext.operations._transitions import (
         decide_transition,
+        report_transitions,
         transitions,
-        write_transitions,
     )
 
     images = (
@@ -152,13 +152,14 @@ def detect_semantic_change(
     grid = _change.common_grid(*images, extent)
     shift = _change.report_shift(sources, grid, portion(progress, 0, 0.05))
     share = 0.85 if polygons else 0.99
-    legend = transitions(card.classes)
     styles = predict_maps(
         trained,
         sources,
         grid,
         {
-            'output': MapOutput(output, legend, decide_transition(card, threshold)),
+            'output': MapOutput(
+                output, transitions(card.classes, card.classes), decide_transition(card, threshold)
+            ),
             'before_map': MapOutput(before_map, 'before'),
             'after_map': MapOutput(after_map, 'after'),
             'probabilities': MapOutput(probabilities, 'change'),
@@ -166,18 +167,16 @@ def detect_semantic_change(
         plan,
         progress=portion(progress, 0.05, share),
     )
-    ground = _change.ground_by_value(output)
-    areas = {value: area for value, (_, area) in ground.items()}
-    found = {value: area for value, area in areas.items() if value}
-    if polygons:
-        shown = [entry for entry in legend if entry['value'] in found]
-        styles['polygons'] = _change.outline_values(
-            output, polygons, shown, minimum_area, portion(progress, share, 0.99)
-        )
-    if matrix is not None:
-        write_transitions(matrix, card.classes, areas)
-    pixels = sum(count for count, _ in ground.values())
-    unchanged = ground.get(0, (0, 0.0))[0]
+    changes = report_transitions(
+        output,
+        card.classes,
+        card.classes,
+        polygons=polygons,
+        minimum_area=minimum_area,
+        matrix=matrix,
+        styles=styles,
+        progress=portion(progress, share, 0.99),
+    )
     return DetectSemanticChangeResult(
         output=str(output),
         before_map=None if before_map is None else str(before_map),
@@ -185,9 +184,9 @@ def detect_semantic_change(
         probabilities=None if probabilities is None else str(probabilities),
         polygons=None if polygons is None else str(polygons),
         matrix=None if matrix is None else str(matrix),
-        changed_area=sum(found.values()),
-        changed_fraction=1 - unchanged / pixels if pixels else 0.0,
-        commonest=legend[max(found, key=found.__getitem__)]['name'] if found else '',
+        changed_area=changes.area,
+        changed_fraction=changes.fraction,
+        commonest=changes.commonest,
         offset_x=None if shift is None else shift.x,
         offset_y=None if shift is None else shift.y,
         styles=styles,

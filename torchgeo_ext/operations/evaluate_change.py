@@ -177,17 +177,10 @@ def _compare(
 
 def _error_map(path: StrPath, grid: 'Grid') -> 'RasterWriter':
     import numpy as np
-    from rasterio.enums import Resampling
 
-    from torchgeo_ext.inference.writer import RasterLayout, RasterWriter
+    from torchgeo_ext.inference import RasterClass
+    from torchgeo_ext.inference.writer import RasterWriter, class_layout
     from torchgeo_ext.operations._evaluation import NODATA, OUTCOMES
 
-    layout = RasterLayout(
-        count=1,
-        dtype=np.dtype(np.uint8),
-        nodata=NODATA,
-        colors={entry['value']: entry['color'] for entry in OUTCOMES},
-        categories={entry['value']: entry['name'] for entry in OUTCOMES},
-        overviews=Resampling.nearest,
-    )
-    return RasterWriter(Path(path), grid, layout)
+    classes = [RasterClass(**entry) for entry in OUTCOMES]
+    return RasterWriter(Path(path), grid, class_layout(classes, np.dtype(np.uint8), NODATA, {}))

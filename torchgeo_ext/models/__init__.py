@@ -51,6 +51,7 @@ from torchgeo_ext.models.hyscdg import HySCDG, hyscdg
 from torchgeo_ext.models.lenet import LENet, lenet
 from torchgeo_ext.models.mambafcs import MambaFCS, MambaFCS_Weights, mambafcs_base
 from torchgeo_ext.models.mapformer import MapFormer, mapformer
+from torchgeo_ext.models.rsmamba import RSMamba, RSMamba_Weights, rsmamba_b, rsmamba_h, rsmamba_l
 from torchgeo_ext.models.satmaepp import (
     SatMAEPP,
     SatMAEPP_Weights,
@@ -100,6 +101,8 @@ __all__ = (
     'MambaFCS',
     'MambaFCS_Weights',
     'MapFormer',
+    'RSMamba',
+    'RSMamba_Weights',
     'SatMAEPP',
     'SatMAEPPMAE',
     'SatMAEPP_Weights',
@@ -136,6 +139,9 @@ __all__ = (
     'lenet',
     'mambafcs_base',
     'mapformer',
+    'rsmamba_b',
+    'rsmamba_h',
+    'rsmamba_l',
     'satmaepp_rgb_mae_vitl',
     'satmaepp_rgb_vitb',
     'satmaepp_rgb_vitl',

@@ -2,7 +2,7 @@
 
 import logging
 from argparse import Namespace
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pickle import UnpicklingError
 from typing import Any
@@ -144,6 +144,33 @@ def adapt_filters(in_chans: int, filters: Tensor) -> Tensor:
         adapted: Tensor = adapt_input_conv(in_chans, filters)
         return adapted
     return filters.mean(1, keepdim=True).repeat(1, in_chans, 1, 1) * (known / in_chans)
+
+
+def choose_classes(
+    state: Mapping[str, Tensor], weights: WeightsEnum, classes: Sequence[str], head: str
+) -> dict[str, Tensor]:
+    """Bring the outputs of published weights into another order of classes.
+
+    Args:
+        state: The weights under the model's names.
+        weights: What they are, with the names of their classes.
+        classes: Names wanted, some or all of those.
+        head: How the names of the last layer's weights begin.
+
+    Returns:
+        All weights, with the rows of the last layer chosen.
+
+    Raises:
+        BadParameter: If the weights do not know one of the classes.
+    """
+    known = list(weights.meta['classes'])
+    if strange := [name for name in classes if name not in known]:
+        raise BadParameter(
+            f'classes: {weights} does not know {", ".join(strange)}.',
+            f'Choose among {", ".join(known)}.',
+        )
+    rows = [known.index(name) for name in classes]
+    return {key: value[rows] if key.startswith(head) else value for key, value in state.items()}
 
 
 def check_model(weights: WeightsEnum, name: str) -> None:

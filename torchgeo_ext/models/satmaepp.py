@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from torchvision.models import Weights, WeightsEnum
 
 from torchgeo_ext.errors import BadParameter
+from torchgeo_ext.models._positions import resize_positions
 from torchgeo_ext.models._reconstruction import Reconstruction, draw_noise
 from torchgeo_ext.models._weights import (
     accept_published_names,
@@ -202,11 +203,7 @@ class _Encoder(nn.Module):
 
     def _places(self, table: Tensor, groups: Tensor | None, height: int, width: int) -> Tensor:
         """Positions (1, g h w, d) of all tokens but the first one."""
-        places = table[:, 1:]
-        if (height, width) != (self.layout.grid, self.layout.grid):
-            grid = rearrange(places, '1 (h w) d -> 1 d h w', h=self.layout.grid)
-            grid = F.interpolate(grid, (height, width), mode='bicubic', antialias=True)
-            places = grid.flatten(2).mT
+        places = resize_positions(table[:, 1:], self.layout.grid, height, width)
         if groups is None:
             return places
         count = len(self.layout.groups)

@@ -6,6 +6,13 @@ Importing this room makes its builders known to TorchGeo's ``get_model`` and ``g
 from inspect import isfunction
 
 from torchgeo_ext.models._torchgeo import teach
+from torchgeo_ext.models.agrifm import (
+    AgriFM,
+    AgriFM_Weights,
+    AgriFMEncoder,
+    agrifm_base,
+    agrifm_encoder_base,
+)
 from torchgeo_ext.models.bit import BIT, bit
 from torchgeo_ext.models.cdmaskformer import CDMaskFormer, cdmaskformer
 from torchgeo_ext.models.cfnet import CFNet, CFNet_Weights, cfnet
@@ -77,6 +84,9 @@ from torchgeo_ext.models.vmamba import (
 __all__ = (
     'BIT',
     'TCSSM',
+    'AgriFM',
+    'AgriFMEncoder',
+    'AgriFM_Weights',
     'CDMaskFormer',
     'CFNet',
     'CFNet_Weights',
@@ -111,6 +121,8 @@ __all__ = (
     'TinyCD_Weights',
     'VMamba',
     'VMamba_Weights',
+    'agrifm_base',
+    'agrifm_encoder_base',
     'bit',
     'cdmaskformer',
     'cfnet',

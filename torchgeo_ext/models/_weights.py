@@ -131,8 +131,8 @@ def adapt_filters(in_chans: int, filters: Tensor) -> Tensor:
 
     Args:
         in_chans: Bands wanted.
-        filters: (filters, bands, height, width). Those of three colours are repeated and scaled, or
-            added up for one band; of others the mean is taken for each band.
+        filters: (filters, bands, ...). Those of three colours are repeated and scaled, or added up
+            for one band; of others the mean is taken for each band.
 
     Returns:
         Filters of the wanted number of bands.
@@ -143,7 +143,7 @@ def adapt_filters(in_chans: int, filters: Tensor) -> Tensor:
     if known == 3:
         adapted: Tensor = adapt_input_conv(in_chans, filters)
         return adapted
-    return filters.mean(1, keepdim=True).repeat(1, in_chans, 1, 1) * (known / in_chans)
+    return filters.mean(1, keepdim=True).repeat_interleave(in_chans, 1) * (known / in_chans)
 
 
 def choose_classes(

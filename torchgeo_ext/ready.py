@@ -45,6 +45,7 @@ class ReadyModel:
         weights: Name for TorchGeo's ``get_weight``; empty for methods that need none.
         builder: Model builder of the registry that takes these weights; empty for TorchGeo's
             U-Nets.
+        bands_after: What it reads of the later date, if that is normalised otherwise.
     """
 
     name: str
@@ -58,6 +59,7 @@ class ReadyModel:
     tile_size: int = 256
     weights: str = ''
     builder: str = ''
+    bands_after: tuple[ReadyBand, ...] = ()
 
     @property
     def dates(self) -> Literal[1, 2]:
@@ -84,6 +86,11 @@ def _rgb(means: Sequence[float], stds: Sequence[float], unit: float = 1.0) -> tu
         ReadyBand(*band, mean=unit * mean, std=unit * std)
         for band, mean, std in zip(_RGB, means, stds, strict=True)
     )
+
+
+def _bgr(means: Sequence[float], stds: Sequence[float]) -> tuple[ReadyBand, ...]:
+    """Describe 8-bit bands from blue to red by numbers for values from 0 to 1."""
+    return _rgb(means[::-1], stds[::-1], unit=255)[::-1]
 
 
 # mean and standard deviation of ImageNet, for 8-bit values
@@ -120,6 +127,39 @@ def _building_change(member: str, data: str, resolution: tuple[float, float]) ->
         resolution=resolution,
         weights=f'TinyCD_Weights.{member}',
         builder='tinycd',
+    )
+
+
+#: Mean and standard deviation of both dates of LEVIR-CD and of SYSU-CD: blue, green, red.
+_CFNET = {
+    'LEVIR-CD': (
+        ((0.45028868, 0.44673658, 0.38134101), (0.17450373, 0.16485656, 0.15314709)),
+        ((0.34578751, 0.33841163, 0.28902323), (0.1292925, 0.12592704, 0.11870409)),
+    ),
+    'SYSU-CD': (
+        ((0.39659573, 0.52846194, 0.46540028), (0.20213536, 0.15811189, 0.15296702)),
+        ((0.40202362, 0.48766126, 0.39895686), (0.18235275, 0.15682769, 0.1543715)),
+    ),
+}
+
+
+def _content(
+    member: str, what: str, resolution: tuple[float, float], statistics: str
+) -> ReadyModel:
+    before, after = (_bgr(*date) for date in _CFNET[statistics])
+    return ReadyModel(
+        name=f'CFNet_Weights.{member}',
+        title=f'{what[0].upper()}{what[1:]} between two aerial RGB images, trained on '
+        f'{member.replace("_", "-")}.',
+        task='change',
+        license='Apache-2.0 (the repository); the file itself names none',
+        source='https://arxiv.org/abs/2503.08505',
+        bands=before,
+        classes=(('unchanged', '#d9d9d9'), (what, '#e31a1c')),
+        resolution=resolution,
+        weights=f'CFNet_Weights.{member}',
+        builder='cfnet',
+        bands_after=after,
     )
 
 
@@ -198,6 +238,10 @@ _READY = (
         license='none needed',
         source='https://doi.org/10.1109/TIP.2006.888195',
     ),
+    # the authors use the numbers of LEVIR-CD for CLCD too
+    _content('CLCD', 'cropland change', (0.5, 2.0), 'LEVIR-CD'),
+    _content('LEVIR_CD', 'building change', (0.3, 0.8), 'LEVIR-CD'),
+    _content('SYSU_CD', 'change', (0.3, 0.8), 'SYSU-CD'),
     ReadyModel(
         name='ChangeAgent_Weights.LEVIR_MCI',
         title='Change of roads and of buildings between two aerial RGB images.',

@@ -426,32 +426,36 @@ def test_a_bundle_with_several_kinds_of_change(dates, tmp_path):
         detect_change(*dates, tmp_path / 'o.tif', bundle=bundle, threshold=0.3)
 
 
-def test_published_weights_run_by_name(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ('builder', 'weights', 'order'),
+    [('TinyCD', 'LEVIR_CD', [0, 1, 2]), ('CFNet', 'SYSU_CD', [2, 1, 0])],
+)
+def test_published_weights_run_by_name(tmp_path, monkeypatch, builder, weights, order):
     """With weights of our own in place of the published ones, which need a network."""
-    from torchgeo_ext import hub
-    from torchgeo_ext.models import TinyCD, TinyCD_Weights
+    from torchgeo_ext import hub, models
 
     torch.manual_seed(0)
-    model = TinyCD().eval()
+    model = getattr(models, builder)().eval()
+    published = getattr(models, f'{builder}_Weights')[weights]
     monkeypatch.setenv('TORCH_HOME', str(tmp_path))
     monkeypatch.setattr(hub, 'known_hash', lambda weights: '')
     hub.weights_folder().mkdir(parents=True)
-    torch.save(model.state_dict(), hub.weights_folder() / Path(TinyCD_Weights.LEVIR_CD.url).name)
+    torch.save(model.state_dict(), hub.weights_folder() / Path(published.url).name)
     random = np.random.default_rng(0)
     place = {'transform': Affine(0.5, 0, 500_000, 0, -0.5, 5_300_000)}
     pixels = [random.integers(0, 256, (3, 64, 64), dtype=np.uint8) for _ in range(2)]
     paths = [
-        write_raster(tmp_path / f'{name}.tif', values, **place)
+        write_raster(tmp_path / f'{name}.tif', values, names=['red', 'green', 'blue'], **place)
         for name, values in zip(('before', 'after'), pixels, strict=True)
     ]
     result = detect_change(
         *paths,
         tmp_path / 'change.tif',
-        model='TinyCD_Weights.LEVIR_CD',
+        model=f'{builder}_Weights.{weights}',
         probabilities=tmp_path / 'p.tif',
         tile_size=64,
     )
-    normalised = TinyCD_Weights.LEVIR_CD.transforms(torch.tensor(np.stack(pixels)).float())
+    normalised = published.transforms(torch.tensor(np.stack(pixels)).float()[:, order])
     with torch.no_grad():
         expected = model(normalised[None]).sigmoid()[0, 0].numpy()
     np.testing.assert_allclose(read(tmp_path / 'p.tif'), expected, atol=2e-3)

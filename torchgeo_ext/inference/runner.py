@@ -136,11 +136,14 @@ class ModelRunner:
         return half
 
     def _place(self, model: nn.Module) -> None:
-        convolves = any(isinstance(module, nn.Conv2d) for module in model.modules())
-        self.channels_last = convolves and self._device.type in ('cpu', 'cuda')
+        kinds = nn.Conv2d, nn.ConvTranspose2d
+        convolutions = [module for module in model.modules() if isinstance(module, kinds)]
+        self.channels_last = bool(convolutions) and self._device.type in ('cpu', 'cuda')
         model.to(self._device)
         if self.channels_last:
-            model.to(memory_format=torch.channels_last)
+            # one by one, as filters of 3-D convolutions cannot be laid out so
+            for module in convolutions:
+                module.to(memory_format=torch.channels_last)
         if self._device.type == 'cpu' and torch.get_num_threads() > 1:
             self._copy = _copy_sharing_weights(model)
         if self._copy is not None:

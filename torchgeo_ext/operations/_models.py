@@ -1,14 +1,14 @@
 """From what the user names - a bundle or a published model - to something that can be built."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from torchgeo_ext.bundles import Band, Bundle, BundleCard, ModelClass, read_bundle
 from torchgeo_ext.bundles._item import ITEM
 from torchgeo_ext.errors import BadInput
-from torchgeo_ext.ready import ReadyModel, ready_model
+from torchgeo_ext.ready import ReadyBand, ReadyModel, ready_model
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -56,9 +56,8 @@ def published_card(ready: ReadyModel) -> BundleCard:
         name=ready.name,
         description=ready.title,
         task=ready.task,
-        bands=tuple(
-            Band(band.name, band.wavelength, mean=band.mean, std=band.std) for band in ready.bands
-        ),
+        bands=_bands(ready.bands),
+        bands_after=_bands(ready.bands_after),
         classes=tuple(
             ModelClass(value, name, color)
             for value, (name, color) in enumerate(ready.classes, ready.first_value)
@@ -73,6 +72,10 @@ def published_card(ready: ReadyModel) -> BundleCard:
         license=ready.license,
         citation=ready.source,
     )
+
+
+def _bands(bands: Sequence[ReadyBand]) -> tuple[Band, ...]:
+    return tuple(Band(band.name, band.wavelength, mean=band.mean, std=band.std) for band in bands)
 
 
 def build_model(bundle: Bundle) -> 'nn.Module':

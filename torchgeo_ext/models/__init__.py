@@ -44,6 +44,12 @@ from torchgeo_ext.models.changestar import (
     changestar1x256_vitb,
     changestar1x256_vitl,
 )
+from torchgeo_ext.models.dynamicvis import (
+    DynamicVis,
+    DynamicVis_Weights,
+    dynamicvis_b,
+    dynamicvis_l,
+)
 from torchgeo_ext.models.eurosat import (
     EuroSATAttention7,
     EuroSATBalanced12,
@@ -101,6 +107,8 @@ __all__ = (
     'ChangeStar1x256',
     'ChangeStar1x256_ViTB_Weights',
     'ChangeStar1x256_ViTL_Weights',
+    'DynamicVis',
+    'DynamicVis_Weights',
     'EuroSATAttention7',
     'EuroSATBalanced12',
     'EuroSATBaseline3',
@@ -142,6 +150,8 @@ __all__ = (
     'changemamba_scd_tiny',
     'changestar1x256_vitb',
     'changestar1x256_vitl',
+    'dynamicvis_b',
+    'dynamicvis_l',
     'eurosat_attention7',
     'eurosat_balanced12',
     'eurosat_baseline3',

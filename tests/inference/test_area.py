@@ -2,14 +2,16 @@
 
 import math
 
+import geopandas
 import numpy as np
 import pytest
+import shapely
 from affine import Affine
 from pyproj import Geod
 from rasterio.crs import CRS
 
 from torchgeo_ext.inference._outlines import OutlineTracer
-from torchgeo_ext.inference.area import GroundArea, pixel_area
+from torchgeo_ext.inference.area import GroundArea, pixel_area, shape_areas
 from torchgeo_ext.inference.grid import Grid
 
 
@@ -147,3 +149,28 @@ def test_the_pixel_in_the_middle():
     grid = Grid(CRS.from_epsg(3035), Affine(30, 0, 4_000_000, 0, -20, 2_900_000), 101, 67)
     assert pixel_area(grid) == pytest.approx(600, rel=1e-6)
     assert pixel_area(Grid(None, Affine(2, 0, 0, 0, -3, 0), 1, 1)) == 6
+
+
+@pytest.mark.parametrize('crs', ['EPSG:4326', 'EPSG:4979', 'EPSG:3857', 'EPSG:32633'])
+def test_shapes_with_holes_and_parts(crs):
+    house = shapely.box(15, 48, 15.01, 48.01).difference(
+        shapely.box(15.002, 48.002, 15.008, 48.008)
+    )
+    two = shapely.union(house, shapely.box(15.003, 48.003, 15.005, 48.005))
+    # nobody says which way round rings are drawn
+    backwards = shapely.Polygon(house.exterior.coords[::-1], [house.interiors[0].coords[::-1]])
+    shapes = np.array([house, None, two, shapely.Point(15, 48), backwards, shapely.Polygon()])
+    expected = [
+        0 if shape is None else abs(Geod(ellps='WGS84').geometry_area_perimeter(shape)[0])
+        for shape in (shapely.orient_polygons(shapes))
+    ]
+    there = geopandas.GeoSeries(shapes, crs='EPSG:4326').to_crs(crs).values
+    found = shape_areas(np.array(there), CRS.from_user_input(crs))
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    assert found[2] > found[0] == pytest.approx(found[4], rel=1e-9)
+
+
+def test_shapes_without_reference_system_are_planar():
+    shapes = np.array([shapely.box(1e6 + 0.25, 5, 1e6 + 2.75, 9)])
+    assert shape_areas(shapes, None).tolist() == [10.0]
+    assert shape_areas(np.array([], object), None).tolist() == []

@@ -11,7 +11,7 @@ from shapely.geometry import Point, box
 from tests.rasters import write_raster
 from torchgeo_ext.errors import BadInput
 from torchgeo_ext.inference.grid import Grid
-from torchgeo_ext.inference.mask import MaskSource
+from torchgeo_ext.inference.mask import CommonMask, MaskSource
 
 UTM = CRS.from_epsg(32633)
 GRID = Grid(UTM, Affine(10, 0, 500_000, 0, -10, 5_300_000), 20, 16)
@@ -111,3 +111,14 @@ def test_raster_elsewhere_is_refused(tmp_path):
                         transform=Affine(10, 0, 700_000, 0, -10, 5_300_000))  # fmt: skip
     with pytest.raises(BadInput, match=r'mask: .*does not overlap'):
         read(path)
+
+
+def test_what_several_masks_mark(tmp_path):
+    values = np.zeros(GRID.shape, 'uint8')
+    values[:6] = 1
+    raster = MaskSource(str(write_raster(tmp_path / 'a.tif', values)))
+    polygons = MaskSource(str(write_polygons(tmp_path / 'a.gpkg', [RECTANGLE])))
+    for masks in ((raster, polygons), (polygons, raster)):
+        with CommonMask(masks).open(GRID) as mask:
+            found = mask.read(GRID.window)
+        np.testing.assert_array_equal(found, expected() & (values > 0))

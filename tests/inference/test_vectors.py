@@ -227,3 +227,15 @@ def test_a_full_disk_is_reported(tmp_path, monkeypatch):
     raster = write_raster(tmp_path / 'in.tif', SCENE)
     with pytest.raises(NoSpace, match='the disk is full'):
         polygonize(raster, tmp_path / 'out.gpkg', classes=())
+
+
+def test_several_values_in_one_polygon(tmp_path):
+    values = np.array([[1, 2, 0, 3], [0, 3, 0, 0]], np.uint8)
+    raster = write_raster(tmp_path / 'in.tif', values, nodata=0)
+    polygonize(raster, tmp_path / 'out.gpkg', classes=CLASSES, values=[1, 3], joined=1)
+    assert len(features(tmp_path / 'out.gpkg')[2]) == 3
+    summary = polygonize(raster, tmp_path / 'out.gpkg', classes=CLASSES, joined=1)
+    _, table, geometry = features(tmp_path / 'out.gpkg')
+    assert sorted(polygon.area for polygon in geometry) == [100, 300]
+    assert table['value'].tolist() == [1, 1]
+    assert summary.polygons == 2

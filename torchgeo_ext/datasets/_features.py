@@ -172,7 +172,7 @@ class FeatureLabels:
             part = grid.part(window)
             found = np.sort(tree.query(shapely.box(*part.bounds), predicate='intersects'))
             # cutting first keeps a country's outline from being burnt into every patch
-            cut = shapely.clip_by_rect(shapes[found], *_widely(part))
+            cut = shapely.clip_by_rect(shapes[found], *part.wide_bounds)
             pairs = [
                 (shape, code)
                 for shape, code in zip(cut, self.codes[found].tolist(), strict=True)
@@ -241,13 +241,6 @@ def _joined(shapes: NDArray[Any], near: float) -> NDArray[Any]:
 
 def _unwrapped(points: NDArray[np.float64]) -> NDArray[np.float64]:
     return points + np.where(points[:, :1] < 0, [[360.0, 0.0]], 0.0)
-
-
-def _widely(grid: Grid) -> tuple[float, float, float, float]:
-    """Give the box of a grid and a pixel around it, so that no edge is made by the cut."""
-    left, bottom, right, top = grid.bounds
-    x, y = grid.resolution
-    return left - x, bottom - y, right + x, top + y
 
 
 def _widened(path: str, geometry: geopandas.GeoSeries, distance: float) -> geopandas.GeoSeries:

@@ -1,4 +1,4 @@
-r"""Ground areas of polygons made of pixels, in square metres, whatever the coordinate system.
+r"""Ground areas of polygons in square metres, whatever the coordinate system.
 
 An outline is mapped to the cylindrical equal-area plane of the ellipsoid, where the area on the
 ground is a planar one: :math:`A = \oint q(\varphi)\, d\lambda` with the authalic function
@@ -16,9 +16,10 @@ Web Mercator, where planar ones are too large by :math:`1/\cos^2\varphi`, as in 
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import shapely
 from affine import Affine
 from numpy.typing import NDArray
 from pyproj import CRS, Transformer
@@ -90,6 +91,33 @@ def pixel_area(grid: 'Grid') -> float:
         polygons=np.array([0, 1]),
     )
     return float(GroundArea(grid.crs, grid.transform)(square)[0])
+
+
+def shape_areas(shapes: NDArray[Any], crs: 'rasterio.crs.CRS | None') -> Floats:
+    """Compute the ground area of polygons in map coordinates.
+
+    Args:
+        shapes: Polygons and multipolygons (n,), with their rings in any direction.
+        crs: Their coordinate system; what holds without one is said at :class:`GroundArea`. Edges
+            between degrees of longitude and latitude are taken for straight on the equal-area
+            plane, which is no different for anything of the size of a town.
+
+    Returns:
+        Square metres (n,); 0 for what is no polygon, NaN where a vertex has no place on the earth.
+    """
+    parts, of_shape = shapely.get_parts(shapes, return_index=True)
+    rings, of_part = shapely.get_rings(parts, return_index=True)
+    vertices, of_ring = shapely.get_coordinates(rings, return_index=True)
+    areas = np.zeros(len(shapes))
+    if not len(rings):
+        return areas
+    # ring by ring, as nothing says which way round holes are drawn
+    number = np.arange(len(rings) + 1)
+    outlines = Outlines(number[:-1], vertices, np.searchsorted(of_ring, number), number)
+    ground = GroundArea(crs, Affine.identity())(outlines)
+    is_hole = np.diff(of_part, prepend=-1) == 0
+    np.add.at(areas, of_shape[of_part], np.where(is_hole, -ground, ground))
+    return areas
 
 
 @dataclass(frozen=True)
@@ -194,9 +222,9 @@ def _planar(outlines: Outlines) -> Floats:
     """Compute areas in pixels."""
     area = np.zeros(len(outlines))
     for chunk in _chunks(outlines):
-        edge, vertices = ~chunk.ends[:-1], chunk.vertices.astype(np.int64)
+        edge, vertices = ~chunk.ends[:-1], chunk.vertices.astype(float)
         height = np.where(edge, np.diff(vertices[:, 1]), 0)
-        _add(area, chunk.polygon[:-1], (vertices[:-1, 0] * height).astype(float))
+        _add(area, chunk.polygon[:-1], vertices[:-1, 0] * height)
     return np.abs(area)
 
 

@@ -82,6 +82,13 @@ class Grid:
         xs, ys = zip(*corners, strict=True)
         return BoundingBox(min(xs), min(ys), max(xs), max(ys))
 
+    @property
+    def wide_bounds(self) -> BoundingBox:
+        """The bounds and a pixel around them: shapes cut there keep their edges inside."""
+        left, bottom, right, top = self.bounds
+        x, y = self.resolution
+        return BoundingBox(left - x, bottom - y, right + x, top + y)
+
     def part(self, window: Window) -> 'Grid':
         """Return the grid of a window's pixels."""
         origin = Affine.translation(window.col_off, window.row_off)

@@ -1,7 +1,8 @@
 """Where to process: a raster or polygons that say so, read per window of a grid."""
 
 import threading
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -21,6 +22,32 @@ class MaskReader(AbstractContextManager[Any], Protocol):
 
     def read(self, window: Window) -> np.ndarray:
         """Return a boolean array (height, width)."""
+
+
+class Mask(Protocol):
+    """Marks what to process."""
+
+    def open(self, grid: Grid) -> MaskReader:
+        """Open the mask for reading windows of a grid."""
+
+
+@dataclass(frozen=True)
+class CommonMask:
+    """Marks what all of several masks mark.
+
+    Args:
+        masks: The masks, at least one.
+    """
+
+    masks: Sequence[Mask]
+
+    def open(self, grid: Grid) -> MaskReader:
+        """Open all masks for reading windows of a grid.
+
+        Raises:
+            BadInput: If one of them cannot be brought onto the grid.
+        """
+        return _CommonReader(self.masks, grid)
 
 
 @dataclass(frozen=True)
@@ -52,6 +79,23 @@ class MaskSource:
                 if not _is_vector(self.path):
                     raise error
         return _PolygonMask(self.path, grid, self.argument)
+
+
+class _CommonReader(ExitStack):
+    def __init__(self, masks: Sequence[Mask], grid: Grid) -> None:
+        super().__init__()
+        with ExitStack() as failing:
+            failing.callback(self.close)
+            self._readers = [self.enter_context(mask.open(grid)) for mask in masks]
+            failing.pop_all()
+
+    def read(self, window: Window) -> np.ndarray:
+        first, *others = self._readers
+        marked = first.read(window)
+        for reader in others:
+            if marked.any():
+                marked = marked & reader.read(window)
+        return marked
 
 
 class _RasterMask:

@@ -29,7 +29,7 @@ from torchgeo_ext.errors import BadParameter
 from torchgeo_ext.inference.blend import Piece, check_merge, make_merger, max_shared, needed_columns
 from torchgeo_ext.inference.device import pick_device
 from torchgeo_ext.inference.grid import Grid, Tile, Tiling
-from torchgeo_ext.inference.mask import MaskSource
+from torchgeo_ext.inference.mask import Mask
 from torchgeo_ext.inference.outputs import Encoder, RasterOutput, Scores
 from torchgeo_ext.inference.pipeline import Stage
 from torchgeo_ext.inference.reader import RasterSource
@@ -83,7 +83,7 @@ def predict_raster(
     merge: str = 'blend',
     batch_size: int = 0,
     device: str = 'auto',
-    mask: MaskSource | None = None,
+    mask: Mask | None = None,
     join_bands: bool = False,
     progress: Progress = silent,
 ) -> PredictSummary:

@@ -14,7 +14,7 @@ import numpy as np
 
 from torchgeo_ext.errors import BadInput, BadParameter
 from torchgeo_ext.inference.grid import Grid, Tile, Tiling
-from torchgeo_ext.inference.mask import MaskSource
+from torchgeo_ext.inference.mask import Mask
 from torchgeo_ext.inference.reader import RasterSource, WindowReader
 
 logger = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ class TileReader:
     def __init__(
         self,
         sources: Sequence[RasterSource],
-        mask: MaskSource | None,
+        mask: Mask | None,
         grid: Grid,
         tiling: Tiling,
         channels_last: bool,

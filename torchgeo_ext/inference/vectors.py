@@ -15,24 +15,26 @@ import pyogrio
 import shapely
 from affine import Affine
 from numpy.typing import NDArray
-from pyogrio.errors import DataLayerError, DataSourceError, FeatureError, FieldError
 from rasterio.crs import CRS
 from rasterio.windows import Window
 
 from torchgeo_ext.errors import BadInput, BadParameter
+from torchgeo_ext.inference._geopackage import (
+    DATASET_OPTIONS,
+    check_geopackage,
+    explaining_full_disks,
+    layer_name,
+)
 from torchgeo_ext.inference._outlines import Outlines, OutlineTracer
 from torchgeo_ext.inference.area import GroundArea
 from torchgeo_ext.inference.reader import READ_ERRORS, open_raster
 from torchgeo_ext.progress import Progress, silent
-from torchgeo_ext.staging import disk_full, staged
+from torchgeo_ext.staging import staged
 
 #: Pixels looked at in one step; bounds the memory and how long a cancel has to wait.
 _BAND_PIXELS = 2**18
 #: Vertices collected before they are written, as opening the file has its price.
 _BATCH_VERTICES = 250_000
-#: Newer versions give warnings in the GDAL of older QGIS.
-_GEOPACKAGE = {'VERSION': '1.2'}
-_WRITE_ERRORS = (DataLayerError, DataSourceError, FeatureError, FieldError)
 
 
 class NamedValue(Protocol):
@@ -67,6 +69,7 @@ def polygonize(
     values: Sequence[int] | None = None,
     minimum_area: float = 0.0,
     field: str = 'class',
+    joined: int | None = None,
     progress: Progress = silent,
 ) -> PolygonSummary:
     """Turn a class raster into polygons with class and area.
@@ -88,6 +91,8 @@ def polygonize(
         values: Values that get polygons; all if not given.
         minimum_area: Leave out polygons smaller than this, in square metres.
         field: Name of the attribute with the class name.
+        joined: Value that all pixels with polygons are taken to have, so that one polygon may hold
+            several values.
         progress: Told about every step.
 
     Returns:
@@ -100,16 +105,13 @@ def polygonize(
     """
     if field in ('fid', 'geom', 'value', 'area_m2'):
         raise BadParameter(f'field: {field!r} is taken.', 'Choose another name for the attribute.')
-    if Path(output_path).suffix.lower() != '.gpkg':
-        raise BadParameter(
-            f'polygons: {output_path} is not a GeoPackage.', 'Give it a name that ends in .gpkg.'
-        )
+    check_geopackage(Path(output_path), 'polygons')
     with staged(output_path, 'polygons') as part, open_raster(str(raster_path)) as dataset:
         names = {entry.value: entry.name for entry in classes}
         area_of = GroundArea(dataset.crs, dataset.transform)
         writer = _Writer(part, Path(output_path), dataset, names, field)
         total, covered = 0, 0.0
-        for fraction, outlines in _outlines(dataset, values):
+        for fraction, outlines in _outlines(dataset, values, joined):
             progress(fraction, 'Drawing polygons')
             area = area_of(outlines)
             # an area that is not known (NaN) is no reason to leave a polygon out
@@ -121,7 +123,9 @@ def polygonize(
     return PolygonSummary(total, covered)
 
 
-def _outlines(dataset: Any, values: Sequence[int] | None) -> Iterator[tuple[float, Outlines]]:
+def _outlines(
+    dataset: Any, values: Sequence[int] | None, joined: int | None
+) -> Iterator[tuple[float, Outlines]]:
     """Give polygons as they become complete, and the fraction of the raster seen so far."""
     dtype = np.dtype(dataset.dtypes[0])
     if dtype.kind not in 'iu' or dtype == np.uint64:
@@ -139,6 +143,8 @@ def _outlines(dataset: Any, values: Sequence[int] | None) -> Iterator[tuple[floa
         pixels, valid = _read(dataset, window)
         if values is not None:
             valid &= np.isin(pixels, values)
+        if joined is not None:
+            pixels = np.full_like(pixels, joined)
         yield row / dataset.height, tracer.push(np.where(valid, pixels.astype(wide), nothing))
     yield 1.0, tracer.finish()
 
@@ -195,26 +201,21 @@ class _Writer:
         self._waiting, self._vertices = [], 0
         names = [self._names.get(value, str(value)) for value in values.tolist()]
         columns = [values.astype(self._value_type), np.array(names, object), areas]
-        try:
-            with warnings.catch_warnings():
-                # a raster without coordinate system gives a layer without
-                warnings.filterwarnings('ignore', "'crs' was not provided", UserWarning)
-                pyogrio.raw.write(
-                    self._part,
-                    geometry,
-                    columns,
-                    ['value', self._field, 'area_m2'],
-                    layer=_layer_name(self._destination),
-                    driver='GPKG',
-                    geometry_type='Polygon',
-                    crs=self._crs,
-                    append=self._part.exists(),
-                    dataset_options=_GEOPACKAGE,
-                )
-        except _WRITE_ERRORS as error:
-            if 'full' in str(error):
-                raise disk_full(self._destination) from error
-            raise
+        with warnings.catch_warnings(), explaining_full_disks(self._destination):
+            # a raster without coordinate system gives a layer without
+            warnings.filterwarnings('ignore', "'crs' was not provided", UserWarning)
+            pyogrio.raw.write(
+                self._part,
+                geometry,
+                columns,
+                ['value', self._field, 'area_m2'],
+                layer=layer_name(self._destination),
+                driver='GPKG',
+                geometry_type='Polygon',
+                crs=self._crs,
+                append=self._part.exists(),
+                dataset_options=DATASET_OPTIONS,
+            )
 
 
 def _wkb(outlines: Outlines, transform: Affine) -> NDArray[np.object_]:
@@ -227,11 +228,6 @@ def _wkb(outlines: Outlines, transform: Affine) -> NDArray[np.object_]:
         shapely.GeometryType.POLYGON, coordinates, (outlines.rings, outlines.polygons)
     )
     return shapely.to_wkb(polygons)
-
-
-def _layer_name(path: Path) -> str:
-    # a prefix that GeoPackage keeps to itself
-    return f'layer_{path.stem}' if path.stem.lower().startswith('gpkg') else path.stem
 
 
 def _wkt(crs: CRS | None) -> str | None:

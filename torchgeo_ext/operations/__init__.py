@@ -1,5 +1,6 @@
 """What a user can do: one file per operation."""
 
+from torchgeo_ext.operations.assess_damage import assess_damage
 from torchgeo_ext.operations.compute_statistics import compute_statistics
 from torchgeo_ext.operations.coregister import coregister
 from torchgeo_ext.operations.create_bundle import create_bundle
@@ -16,6 +17,7 @@ from torchgeo_ext.operations.train_segmentation import train_segmentation
 from torchgeo_ext.operations.update_map import update_map
 
 __all__ = (
+    'assess_damage',
     'compute_statistics',
     'coregister',
     'create_bundle',

@@ -13,6 +13,7 @@ from torchgeo_ext.progress import Progress
 if TYPE_CHECKING:
     from torchgeo_ext.bundles import Bundle, BundleCard
     from torchgeo_ext.inference import Grid, PredictSummary, RasterOutput, RasterSource
+    from torchgeo_ext.inference.mask import Mask
     from torchgeo_ext.inference.outputs import Scores
 
 log = logging.getLogger(__name__)
@@ -38,7 +39,10 @@ class Image(NamedTuple):
 
 @dataclass(frozen=True)
 class Plan:
-    """How to run a model; the arguments that operations have in common, as the user gave them."""
+    """How to run a model; the arguments that operations have in common, as the user gave them.
+
+    ``zones`` say where to run it beyond what the user's ``mask`` says.
+    """
 
     tile_size: int = 0
     overlap: int = -1
@@ -48,6 +52,7 @@ class Plan:
     batch_size: int = 0
     mask: Any = None
     resampling: str = 'bilinear'
+    zones: 'Mask | None' = None
 
     def tiling(self, card: 'BundleCard') -> tuple[int, int]:
         """Give tile size and overlap, those of the model where the user left them open."""
@@ -250,6 +255,7 @@ def _run(
 ) -> 'PredictSummary':
     """Run a model over rasters as planned."""
     from torchgeo_ext.inference import MaskSource, TestTimeAugmentation, predict_raster
+    from torchgeo_ext.inference.mask import CommonMask
     from torchgeo_ext.operations._models import build_model
 
     _check_resolution(bundle.card, grid)
@@ -258,6 +264,8 @@ def _run(
     if plan.augmentation != 'none':
         network = TestTimeAugmentation(network, plan.augmentation)
     tile_size, overlap = plan.tiling(bundle.card)
+    masks: list[Mask] = [] if plan.mask is None else [MaskSource(str(plan.mask))]
+    masks += [] if plan.zones is None else [plan.zones]
     return predict_raster(
         network,
         sources,
@@ -268,7 +276,7 @@ def _run(
         merge=plan.merge,
         batch_size=plan.batch_size,
         device=plan.device,
-        mask=None if plan.mask is None else MaskSource(str(plan.mask)),
+        mask=CommonMask(masks) if masks else None,
         join_bands=join_bands,
         progress=progress,
     )

@@ -1,14 +1,11 @@
 """From what to what: codes, names and colours of transitions between classes, and their table."""
 
-import csv
 from collections.abc import Callable, Mapping, Sequence
-from html import escape
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from torchgeo_ext.operations._operation import ClassEntry, StrPath, Styles
+from torchgeo_ext.operations._tables import Table, hectares, write_table
 from torchgeo_ext.progress import Progress
-from torchgeo_ext.staging import staged
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,7 +17,6 @@ UNCHANGED: ClassEntry = {'value': 0, 'name': 'unchanged', 'color': '#f0f0f0'}
 
 #: Share of the colour of the class before in that of a transition.
 _BEFORE = 0.3
-_SQUARE_METRES = 10_000
 
 
 def transitions(before: 'Sequence[ClassLike]', after: 'Sequence[ClassLike]') -> list[ClassEntry]:
@@ -150,39 +146,16 @@ def write_transitions(
     count = len(after)
     areas = [[ground.get(1 + count * b + a, 0.0) for a in range(count)] for b in range(len(before))]
     rows = [
-        [entry.name, *map(_hectares, row), _hectares(sum(row))]
+        [entry.name, *map(hectares, row), hectares(sum(row))]
         for entry, row in zip(before, areas, strict=True)
     ]
     totals = [sum(column) for column in zip(*areas, strict=True)]
-    rows.append(['changed', *map(_hectares, totals), _hectares(sum(totals))])
-    rows.append(['unchanged', *[''] * count, _hectares(ground.get(0, 0.0))])
-    header = ['from, to (hectares)', *(entry.name for entry in after), 'sum']
-    with staged(path, 'matrix') as part:
-        if Path(path).suffix.lower() == '.html':
-            colors = [None, *(entry.color for entry in after), None]
-            part.write_text(_page(header, colors, rows), encoding='utf-8')
-            return
-        with part.open('w', newline='', encoding='utf-8') as file:
-            csv.writer(file).writerows([header, *rows])
-
-
-def _hectares(square_metres: float) -> str:
-    return f'{square_metres / _SQUARE_METRES:.4f}'
-
-
-def _page(
-    header: Sequence[str], colors: Sequence[str | None], rows: Sequence[Sequence[str]]
-) -> str:
-    cells = [
-        f'<th style="border-bottom: 4px solid {color or "transparent"}">{escape(text)}</th>'
-        for text, color in zip(header, colors, strict=True)
-    ]
-    lines = [f'<tr>{"".join(cells)}</tr>']
-    for name, *values in rows:
-        numbers = ''.join(f'<td>{escape(value)}</td>' for value in values)
-        lines.append(f'<tr><th>{escape(name)}</th>{numbers}</tr>')
-    style = 'body { font-family: sans-serif } th, td { padding: 0.3em 0.8em; text-align: right }'
-    return (
-        '<!DOCTYPE html>\n<meta charset="utf-8">\n<title>What became of what</title>\n'
-        f'<style>{style}</style>\n<table>\n' + '\n'.join(lines) + '\n</table>\n'
+    rows.append(['changed', *map(hectares, totals), hectares(sum(totals))])
+    rows.append(['unchanged', *[''] * count, hectares(ground.get(0, 0.0))])
+    table = Table(
+        title='What became of what',
+        header=['from, to (hectares)', *(entry.name for entry in after), 'sum'],
+        rows=rows,
+        column_colors=[None, *(entry.color for entry in after), None],
     )
+    write_table(path, table, 'matrix')

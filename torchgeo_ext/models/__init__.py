@@ -64,6 +64,7 @@ from torchgeo_ext.models.hyscdg import HySCDG, hyscdg
 from torchgeo_ext.models.lenet import LENet, lenet
 from torchgeo_ext.models.mambafcs import MambaFCS, MambaFCS_Weights, mambafcs_base
 from torchgeo_ext.models.mapformer import MapFormer, mapformer
+from torchgeo_ext.models.mfnet import MFNet, MFNet_Weights, mfnet_vitb, mfnet_vith, mfnet_vitl
 from torchgeo_ext.models.rsmamba import RSMamba, RSMamba_Weights, rsmamba_b, rsmamba_h, rsmamba_l
 from torchgeo_ext.models.satmaepp import (
     SatMAEPP,
@@ -116,6 +117,8 @@ __all__ = (
     'FUSUNet',
     'HySCDG',
     'LENet',
+    'MFNet',
+    'MFNet_Weights',
     'MambaFCS',
     'MambaFCS_Weights',
     'MapFormer',
@@ -161,6 +164,9 @@ __all__ = (
     'lenet',
     'mambafcs_base',
     'mapformer',
+    'mfnet_vitb',
+    'mfnet_vith',
+    'mfnet_vitl',
     'rsmamba_b',
     'rsmamba_h',
     'rsmamba_l',

@@ -1,9 +1,10 @@
 """Scanning images in four directions."""
 
+import pytest
 import torch
 
-from torchgeo_ext.layers import SS2D, TextSS2D, VSSBlock, selective_recurrence
-from torchgeo_ext.layers.ss2d import cross_merge, cross_scan
+from torchgeo_ext.layers import CS2D, SS2D, TextSS2D, VSSBlock, selective_recurrence
+from torchgeo_ext.layers.ss2d import cross_merge, cross_scan, diagonals
 
 
 def test_order_of_the_directions():
@@ -18,6 +19,21 @@ def test_order_of_the_directions():
 def test_merging_brings_every_pixel_back():
     image = torch.rand(2, 4, 5, 3)
     torch.testing.assert_close(cross_merge(cross_scan(*[image] * 4), 4, 5), 4 * image)
+
+
+def test_order_of_the_diagonals():
+    rising, falling = diagonals(2, 3).tolist()
+    assert rising == [0, 1, 3, 2, 4, 5]
+    assert falling == [2, 1, 5, 0, 4, 3]
+
+
+def test_eight_directions_bring_every_pixel_back():
+    image = torch.rand(2, 4, 5, 3)
+    sequences = CS2D.read([image] * 8)
+    torch.testing.assert_close(sequences[:, :, :4], cross_scan(*[image] * 4))
+    torch.testing.assert_close(sequences[:, :, 4], image.flatten(1, 2)[:, diagonals(4, 5)[0]])
+    torch.testing.assert_close(sequences[:, :, 7], sequences[:, :, 5].flip(1))
+    torch.testing.assert_close(CS2D.write(sequences, 4, 5), 8 * image)
 
 
 def test_same_as_the_recurrence_direction_by_direction():
@@ -46,9 +62,10 @@ def test_same_as_the_recurrence_direction_by_direction():
     torch.testing.assert_close(layer.scan(image), expected)
 
 
-def test_every_pixel_sees_every_other():
+@pytest.mark.parametrize('kind', [SS2D, CS2D])
+def test_every_pixel_sees_every_other(kind):
     torch.manual_seed(0)
-    layer = SS2D(8)
+    layer = kind(8)
     image = torch.rand(1, 5, 6, 8, requires_grad=True)
     layer(image)[0, 2, 3].sum().backward()
     assert (image.grad.abs().sum(-1) > 0).all()

@@ -9,7 +9,7 @@ from torchgeo.models import get_model
 from tests.models.parity import Reference
 from torchgeo_ext.errors import BadParameter
 from torchgeo_ext.models import VMamba_Weights, vmamba_base, vmamba_small, vmamba_tiny
-from torchgeo_ext.models.vmamba import SIZES, VMamba, VMambaClassifier, _own_names
+from torchgeo_ext.models.vmamba import SIZES, VMamba, VMambaClassifier, own_names
 
 
 @pytest.fixture(scope='module')
@@ -85,7 +85,7 @@ def test_names_and_shapes_of_older_files(published):
         old[key] = value[..., None, None] if linear else value
     assert f'{block}self_attention.A_logs' in old
     assert f'{block}ln_1.bias' in old
-    translated = _own_names(old)
+    translated = own_names(old)
     assert translated.keys() == set(keys)
     for key, value in translated.items():
         assert torch.equal(value, published[key]), key

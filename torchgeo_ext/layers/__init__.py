@@ -2,6 +2,14 @@
 
 from torchgeo_ext.layers.mamba import Mamba
 from torchgeo_ext.layers.selective_scan import selective_recurrence, selective_scan
-from torchgeo_ext.layers.ss2d import SS2D, TextSS2D, VSSBlock
+from torchgeo_ext.layers.ss2d import CS2D, SS2D, TextSS2D, VSSBlock
 
-__all__ = ('SS2D', 'Mamba', 'TextSS2D', 'VSSBlock', 'selective_recurrence', 'selective_scan')
+__all__ = (
+    'CS2D',
+    'SS2D',
+    'Mamba',
+    'TextSS2D',
+    'VSSBlock',
+    'selective_recurrence',
+    'selective_scan',
+)

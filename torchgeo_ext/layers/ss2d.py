@@ -1,4 +1,4 @@
-"""VMamba's scan of images in four directions, and the block made of it.
+"""VMamba's scan of images in four directions, the same in eight, and the block made of it.
 
 Liu, Y., Tian, Y., Zhao, Y., Yu, H., Xie, L., Wang, Y., Ye, Q., Jiao, J., Liu, Y. (2024). VMamba:
 visual state space model. NeurIPS. https://arxiv.org/abs/2401.10166
@@ -8,6 +8,7 @@ r rank and states, f features of a text.
 """
 
 from collections import OrderedDict
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -18,12 +19,12 @@ from torch import Tensor, nn
 from torchgeo_ext.layers.mamba import log_rates, step_bias, step_rank
 from torchgeo_ext.layers.selective_scan import selective_scan
 
-#: Directions an image is scanned in.
-_DIRECTIONS = 4
 
-
-class _FourScans(nn.Module):
+class _Scans(nn.Module):
     """What SS2D consists of."""
+
+    #: Directions an image is scanned in.
+    directions = 4
 
     def __init__(
         self, channels: int, states: int = 1, expand: float = 2.0, kernel_size: int = 3
@@ -35,14 +36,15 @@ class _FourScans(nn.Module):
             inner, inner, kernel_size, padding=kernel_size // 2, groups=inner, bias=False
         )
         self.x_proj_weight = nn.Parameter(
-            torch.empty(_DIRECTIONS, self.rank + 2 * states, inner).uniform_(-1, 1) * inner**-0.5
+            torch.empty(self.directions, self.rank + 2 * states, inner).uniform_(-1, 1)
+            * inner**-0.5
         )
         self.dt_projs_weight = nn.Parameter(
-            torch.empty(_DIRECTIONS, inner, self.rank).uniform_(-1, 1) * self.rank**-0.5
+            torch.empty(self.directions, inner, self.rank).uniform_(-1, 1) * self.rank**-0.5
         )
-        self.dt_projs_bias = nn.Parameter(step_bias(_DIRECTIONS, inner))
-        self.A_logs = nn.Parameter(log_rates(_DIRECTIONS * inner, states))
-        self.Ds = nn.Parameter(torch.ones(_DIRECTIONS * inner))
+        self.dt_projs_bias = nn.Parameter(step_bias(self.directions, inner))
+        self.A_logs = nn.Parameter(log_rates(self.directions * inner, states))
+        self.Ds = nn.Parameter(torch.ones(self.directions * inner))
         self.out_norm = nn.LayerNorm(inner)
         self.out_proj = _linear(inner, channels, bias=False)
 
@@ -53,7 +55,7 @@ class _FourScans(nn.Module):
         return self.out_proj(self.out_norm(self.scan(x, shift)))
 
     def scan(self, x: Tensor, shift: Tensor | None = None) -> Tensor:
-        """Scan an image in four directions and add what they give.
+        """Scan an image in all directions and add what they give.
 
         Args:
             x: Image (b, h, w, d).
@@ -67,10 +69,10 @@ class _FourScans(nn.Module):
         projected = torch.einsum('bhwd,krd->bhwkr', x, self.x_proj_weight)
         if shift is not None:
             projected = projected + shift[:, None, None]
-        raw, b, c = cross_scan(*projected.unbind(3)).split([self.rank, states, states], dim=-1)
+        raw, b, c = self.read(projected.unbind(3)).split([self.rank, states, states], dim=-1)
         delta = torch.einsum('blkr,kdr->blkd', raw, self.dt_projs_weight)
         y = selective_scan(
-            _channels_first(cross_scan(x, x, x, x)),
+            _channels_first(self.read([x] * self.directions)),
             _channels_first(delta),
             -self.A_logs.exp(),
             rearrange(b, 'b l k n -> b k n l'),
@@ -79,10 +81,21 @@ class _FourScans(nn.Module):
             self.dt_projs_bias.flatten(),
             delta_softplus=True,
         )
-        return cross_merge(rearrange(y, 'b (k d) l -> b l k d', k=_DIRECTIONS), *x.shape[1:3])
+        y = rearrange(y, 'b (k d) l -> b l k d', k=self.directions)
+        return self.write(y, *x.shape[1:3])
+
+    @staticmethod
+    def read(images: Sequence[Tensor]) -> Tensor:
+        """List the pixels of an image (b, h, w, d) for each direction: (b, l, k, d)."""
+        return cross_scan(*images)
+
+    @staticmethod
+    def write(y: Tensor, height: int, width: int) -> Tensor:
+        """Add sequences (b, l, k, d) back to an image (b, h, w, d)."""
+        return cross_merge(y, height, width)
 
 
-class SS2D(_FourScans):
+class SS2D(_Scans):
     """Depthwise convolution and a selective scan along rows and columns, both ways.
 
     The attributes have the names of the published code; it is its variant ``v3noz``, without gate.
@@ -99,7 +112,45 @@ class SS2D(_FourScans):
         return self.mix(x)
 
 
-class TextSS2D(_FourScans):
+class CS2D(_Scans):
+    """SS2D that also scans along both diagonals, both ways: eight directions.
+
+    Args:
+        channels: Channels of the image.
+        states: Numbers in the state of each inner channel.
+        expand: Inner channels per channel.
+        kernel_size: Size of the convolution, odd.
+    """
+
+    directions = 8
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Mix the pixels of an image (b, h, w, c)."""
+        return self.mix(x)
+
+    @staticmethod
+    def read(images: Sequence[Tensor]) -> Tensor:
+        """List the pixels of an image (b, h, w, d) for each direction: (b, l, k, d)."""
+        height, width = images[0].shape[1:3]
+        orders = diagonals(height, width, images[0].device)
+        slanted = [
+            image.flatten(1, 2)[:, order]
+            for image, order in zip(images[4:], [*orders, *orders.flip(1)], strict=True)
+        ]
+        return torch.cat([cross_scan(*images[:4]), torch.stack(slanted, dim=2)], dim=2)
+
+    @staticmethod
+    def write(y: Tensor, height: int, width: int) -> Tensor:
+        """Add sequences (b, l, k, d) back to an image (b, h, w, d)."""
+        straight, slanted = y.chunk(2, dim=2)
+        forwards, backwards = slanted.chunk(2, dim=2)
+        one, other = (forwards + backwards.flip(1)).unbind(2)
+        places = diagonals(height, width, y.device).argsort(dim=1)
+        added = one[:, places[0]] + other[:, places[1]]
+        return cross_merge(straight, height, width) + added.unflatten(1, (height, width))
+
+
+class TextSS2D(_Scans):
     """SS2D whose steps and weights also depend on a text: the scan of TCSSM.
 
     No code of TCSSM is published. This is built from its description: lengths of the steps, B and C
@@ -128,7 +179,7 @@ class TextSS2D(_FourScans):
     ) -> None:
         super().__init__(channels, states, expand, kernel_size)
         self.text_norm = nn.LayerNorm(text_features)
-        self.text_proj = nn.Linear(text_features, _DIRECTIONS * (self.rank + 2 * states))
+        self.text_proj = nn.Linear(text_features, self.directions * (self.rank + 2 * states))
         nn.init.zeros_(self.text_proj.weight)
         nn.init.zeros_(self.text_proj.bias)
 
@@ -142,7 +193,7 @@ class TextSS2D(_FourScans):
         Returns:
             Image of the same shape.
         """
-        shift = self.text_proj(self.text_norm(text)).unflatten(1, (_DIRECTIONS, -1))
+        shift = self.text_proj(self.text_norm(text)).unflatten(1, (self.directions, -1))
         return self.mix(x, shift)
 
 
@@ -180,6 +231,15 @@ def cross_merge(y: Tensor, height: int, width: int) -> Tensor:
     )
 
 
+def diagonals(height: int, width: int, device: torch.device | None = None) -> Tensor:
+    """Give the numbers of an image's pixels along its rising and its falling diagonals (2, l)."""
+    row = torch.arange(height, device=device)[:, None]
+    column = torch.arange(width, device=device)
+    # by diagonal first, by row within it
+    keys = torch.stack([(row + column) * height + row, (row - column + width) * height + row])
+    return keys.flatten(1).argsort(dim=1)
+
+
 def _channels_first(x: Tensor) -> Tensor:
     return x.flatten(2).transpose(1, 2)
 
@@ -198,7 +258,9 @@ class VSSBlock(nn.Module):
     ) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(channels)
-        self.op = SS2D(channels) if text_features is None else TextSS2D(channels, text_features)
+        self.op: nn.Module = (
+            SS2D(channels) if text_features is None else TextSS2D(channels, text_features)
+        )
         self.norm2 = nn.LayerNorm(channels)
         self.mlp = nn.Sequential(
             OrderedDict(

@@ -44,6 +44,7 @@ from torchgeo_ext.models.changestar import (
     changestar1x256_vitb,
     changestar1x256_vitl,
 )
+from torchgeo_ext.models.cvmhunet import CVMHUNet, cvmhunet
 from torchgeo_ext.models.dynamicvis import (
     DynamicVis,
     DynamicVis_Weights,
@@ -97,6 +98,7 @@ __all__ = (
     'CDMaskFormer',
     'CFNet',
     'CFNet_Weights',
+    'CVMHUNet',
     'ChangeAgent',
     'ChangeAgent_Weights',
     'ChangeFormer',
@@ -153,6 +155,7 @@ __all__ = (
     'changemamba_scd_tiny',
     'changestar1x256_vitb',
     'changestar1x256_vitl',
+    'cvmhunet',
     'dynamicvis_b',
     'dynamicvis_l',
     'eurosat_attention7',

@@ -6,6 +6,7 @@ detection visual question answering. https://arxiv.org/abs/2508.08974
 Axes: b batch, t date, c channel, h height, w width, f features of a text, q questions, n pixels.
 """
 
+from functools import partial
 from typing import Literal
 
 import torch
@@ -55,7 +56,8 @@ class TCSSM(nn.Module):
     ) -> None:
         super().__init__()
         self.text_features = text_features
-        self.encoder = VMamba(SIZES[size], in_chans, text_features)
+        block = partial(VSSBlock, text_features=text_features)
+        self.encoder = VMamba(SIZES[size], in_chans, block)
         if backbone_weights:
             load_backbone(self.encoder, size, backbone_weights)
         self.join = nn.Linear(3 * SIZES[size].dims[-1], _WIDTH)

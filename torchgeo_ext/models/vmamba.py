@@ -8,7 +8,7 @@ Axes: b batch, h height, w width, c channels.
 
 import re
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -30,6 +30,9 @@ from torchgeo_ext.models.features import Backbone, Stage
 
 #: For values from 0 to 255, in the order red, green, blue.
 IMAGENET = T.Normalize(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])
+
+#: Makes a block of its channels and its probability of being left out during training.
+MakeBlock = Callable[[int, float], nn.Module]
 
 #: Convolution that sees the bands.
 FIRST_LAYER = 'patch_embed.0.weight'
@@ -101,11 +104,9 @@ class VMamba_Weights(WeightsEnum):
 class _Stage(nn.Module):
     """Blocks of one width, and the step to the next."""
 
-    def __init__(
-        self, width: int, drop_paths: list[float], last: bool, text_features: int | None
-    ) -> None:
+    def __init__(self, width: int, drop_paths: list[float], last: bool, block: MakeBlock) -> None:
         super().__init__()
-        self.blocks = nn.Sequential(*(VSSBlock(width, rate, text_features) for rate in drop_paths))
+        self.blocks = nn.Sequential(*(block(width, rate) for rate in drop_paths))
         self.downsample = nn.Sequential(
             *([] if last else [Rearrange('b h w c -> b c h w'), *_halve(width, 2 * width)])
         )
@@ -120,7 +121,7 @@ class _Stage(nn.Module):
 class _Stages(nn.Module):
     """The stages, by the names of the published code."""
 
-    def __init__(self, size: VMambaSize, in_chans: int, text_features: int | None = None) -> None:
+    def __init__(self, size: VMambaSize, in_chans: int, block: MakeBlock = VSSBlock) -> None:
         super().__init__()
         self.patch_embed = nn.Sequential(
             nn.Conv2d(in_chans, size.width // 2, 3, stride=2, padding=1),
@@ -132,12 +133,10 @@ class _Stages(nn.Module):
         )
         rates = iter(np.linspace(0, size.drop_path, sum(size.depths)).tolist())
         self.layers = nn.ModuleList(
-            _Stage(
-                width, [next(rates) for _ in range(depth)], width == size.dims[-1], text_features
-            )
+            _Stage(width, [next(rates) for _ in range(depth)], width == size.dims[-1], block)
             for width, depth in zip(size.dims, size.depths, strict=True)
         )
-        accept_published_names(self, _own_names)
+        accept_published_names(self, own_names)
 
     def stages(self, x: Tensor, *text: Tensor) -> Iterator[Tensor]:
         """Give what each stage makes of images (b, c, h, w): (b, h/4, w/4, c) and coarser."""
@@ -163,13 +162,11 @@ class VMamba(_Stages, Backbone):
     Args:
         size: Width and depth.
         in_chans: Bands of the images.
-        text_features: Features of a text that all scans depend on; without one if not given.
+        block: Makes a block of its channels and its probability of being left out.
     """
 
-    def __init__(
-        self, size: VMambaSize, in_chans: int = 3, text_features: int | None = None
-    ) -> None:
-        super().__init__(size, in_chans, text_features)
+    def __init__(self, size: VMambaSize, in_chans: int = 3, block: MakeBlock = VSSBlock) -> None:
+        super().__init__(size, in_chans, block)
         self.feature_info = tuple(Stage(width, 4 << n) for n, width in enumerate(size.dims))
         for number, width in enumerate(size.dims):
             self.add_module(f'outnorm{number}', nn.LayerNorm(width))
@@ -231,7 +228,7 @@ _RENAMED = {
 _LINEAR = re.compile(r'\.(in_proj|out_proj|fc1|fc2|head)\.weight$')
 
 
-def _own_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def own_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Rename what older versions named otherwise, and make 1 x 1 convolutions linear layers."""
     own = {}
     for key, value in state.items():
@@ -254,7 +251,7 @@ def load_backbone(model: VMamba, size: str, weights: VMamba_Weights) -> None:
         MissingWeights: If they are not here and cannot be downloaded.
     """
     check_model(weights, f'vmamba_{size}')
-    state = _own_names(weights_of_checkpoint(read_state(weights)))
+    state = own_names(weights_of_checkpoint(read_state(weights)))
     encoder = {key: value for key, value in state.items() if not key.startswith('classifier.')}
     lacking = {
         key: value

@@ -79,6 +79,7 @@ from torchgeo_ext.models.satmaepp import (
     satmaepp_sentinel2_vitl,
 )
 from torchgeo_ext.models.semicdvl import SemiCDVL, semicdvl
+from torchgeo_ext.models.skysense import SkySense, skysense_sentinel1_vitl, skysense_sentinel2_vitl
 from torchgeo_ext.models.tcssm import TCSSM, tcssm
 from torchgeo_ext.models.tinycd import TinyCD, TinyCD_Weights, tinycd
 from torchgeo_ext.models.vmamba import (
@@ -130,6 +131,7 @@ __all__ = (
     'SatMAEPPMAE',
     'SatMAEPP_Weights',
     'SemiCDVL',
+    'SkySense',
     'TinyCD',
     'TinyCD_Weights',
     'VMamba',
@@ -180,6 +182,8 @@ __all__ = (
     'satmaepp_sentinel2_vitb',
     'satmaepp_sentinel2_vitl',
     'semicdvl',
+    'skysense_sentinel1_vitl',
+    'skysense_sentinel2_vitl',
     'tcssm',
     'tinycd',
     'vmamba_base',

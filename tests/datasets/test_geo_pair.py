@@ -71,6 +71,14 @@ def test_outside_of_kinds_of_change_nothing_changed(dates, tmp_path):
     assert np.unique(whole(dataset).mask).tolist() == [0, 1, 2]
 
 
+def test_polygons_without_label_are_not_unchanged(dates, tmp_path):
+    labels = write_polygons(
+        tmp_path / 'l.gpkg', boxes([(5, 5, 20, 10), (30, 30, 40, 40)]), kind=[1, 9]
+    )
+    mask = whole(GeoPair(*dates[:2], labels, class_field='kind', ignore_value=9)).mask
+    assert (mask[5, 5], mask[35, 35], mask[0, 0]) == (1, -1, 0)
+
+
 @pytest.mark.parametrize(('unchanged', 'built'), [('No change', 'built'), (0, 4)])
 def test_with_unchanged_polygons_the_outside_has_no_label(dates, tmp_path, unchanged, built):
     labels = write_polygons(

@@ -87,7 +87,7 @@ def test_ignored_and_background_classes(image, tmp_path):
     labels = VectorLabels(path, class_field='kind', ignore_value=99, background=0)
     assert [c.value for c in labels.classes] == [0, 10, 40]
     mask = whole(TiledRaster(image, labels)).mask
-    assert (mask[0, 0], mask[0, 10], mask[0, 20], mask[50, 50]) == (1, 2, 0, 0)
+    assert (mask[0, 0], mask[0, 10], mask[0, 20], mask[50, 50]) == (1, 2, -1, 0)
 
 
 def test_ignored_text(image, tmp_path):

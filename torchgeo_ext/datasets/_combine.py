@@ -78,7 +78,7 @@ def unite[D: 'SceneDataset'](first: D, second: GeoDataset) -> D:
             f'{type(first).__name__} and {type(second).__name__} cannot be united.',
             'Unite datasets of one kind; "&" adds the bands or labels of another kind.',
         )
-    for what in ('bands', 'dates', 'classes'):
+    for what in ('bands', 'dates', 'classes', 'mask_layers', 'map_classes'):
         ours, theirs = getattr(first, what), getattr(second, what)
         if ours != theirs:
             raise BadParameter(

@@ -1,6 +1,7 @@
 """Features of a vector layer, the class each has, and their pixels on any grid."""
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,6 +22,9 @@ from torchgeo_ext.inference.grid import Grid
 
 #: Words for "nothing changed" in a text field of change classes.
 UNCHANGED = {'0', 'no change', 'no_change', 'no-change', 'nochange', 'stable', 'unchanged'}
+
+#: Words for "nobody can tell" in a text field whose classes are given, without signs.
+_UNKNOWN = {'un classified', 'unclassified', 'unknown', 'unlabelled', 'unlabeled'}
 
 #: Geometry types of layers that can hold polygons contain one of these.
 _AREAS = ('Polygon', 'Surface', 'Unknown', 'Collection')
@@ -51,7 +55,12 @@ class Features:
 
 
 def read_features(
-    path: str, field: str | None, *, grids: Sequence[Grid] = (), buffer: float | None = None
+    path: str,
+    field: str | None,
+    *,
+    grids: Sequence[Grid] = (),
+    buffer: float | None = None,
+    argument: str = 'labels',
 ) -> Features:
     """Read the polygons of a layer, and lines and points if they are made polygons.
 
@@ -60,6 +69,7 @@ def read_features(
         field: A field to read.
         grids: If given, features that lie elsewhere may be left out.
         buffer: Metres to widen all features by.
+        argument: The argument it came from, for messages.
 
     Raises:
         BadInput: If it is no vector layer, is empty, or holds lines or points and no ``buffer`` is
@@ -72,12 +82,14 @@ def read_features(
         information = pyogrio.read_info(file, layer=layer)
     except (DataSourceError, DataLayerError) as error:
         raise BadInput(
-            f'labels: {path} can be opened neither as a raster nor as a vector layer ({error}).',
+            f'{argument}: {path} can be opened neither as a raster nor as a vector layer '
+            f'({error}).',
             'Choose a GeoTIFF, GeoPackage or another file GDAL reads.',
         ) from error
     fields = tuple(map(str, information['fields']))
-    _check_layer(path, information, fields, field, buffer)
-    _check_crs(path, information['crs'], grids)
+    where = f'{argument}: {path}'
+    _check_layer(where, information, fields, field, buffer)
+    _check_crs(where, information['crs'], grids)
     frame = pyogrio.read_dataframe(
         file,
         layer=layer,
@@ -86,28 +98,35 @@ def read_features(
     )
     frame = frame[frame.geometry.notna() & ~frame.geometry.is_empty]
     if buffer:
-        frame = frame.set_geometry(_widened(path, frame.geometry, buffer))
-    _check_areas(path, frame)
+        frame = frame.set_geometry(_widened(where, frame.geometry, buffer))
+    _check_areas(where, frame)
     return Features(path, frame, fields, information['features'])
 
 
 def class_codes(
-    features: Features, field: str, ignore_value: int | str | None, *, unchanged: bool = False
+    features: Features,
+    field: str,
+    ignore_value: int | str | None,
+    *,
+    unchanged: bool = False,
+    table: Mapping[int, str] | None = None,
 ) -> tuple[NDArray[np.bool_], NDArray[np.int64], dict[int, str]]:
     """Give the class value of each feature.
 
     Text is numbered from 1 in alphabetical order; with ``unchanged``, words that mean "nothing
-    changed" become 0.
+    changed" become 0. With a ``table`` of names by value text is numbered by that, whatever the
+    case and the signs between words, and words that mean "unknown" do not count.
 
     Returns:
         Which features count (those without ``ignore_value``), the values of these, and names.
 
     Raises:
-        BadInput: If a feature has no class or the field holds neither text nor whole numbers.
+        BadInput: If a feature has no class or one that is not in the table, or the field holds
+            neither text nor whole numbers.
     """
     column = features.frame[field]
     if column.dtype.kind in 'OTU' or str(column.dtype) in ('str', 'string'):
-        return _text_codes(features, field, ignore_value, unchanged)
+        return _text_codes(features, field, ignore_value, unchanged, table)
     if column.dtype.kind not in 'iufb':
         raise BadInput(
             f'class_field: {field} of {features.path} is of type {column.dtype}.',
@@ -124,22 +143,52 @@ def class_codes(
         )
     values = numbers.astype(np.int64)
     keep = np.ones(len(values), dtype=bool) if ignore_value is None else values != ignore_value
+    if table is not None:
+        _check_table(features, field, sorted(set(values[keep].tolist()) - set(table)), table)
     return keep, values[keep], {}
 
 
+def plain(name: str) -> str:
+    """Give a name in small letters, its words parted by single spaces."""
+    return ' '.join(re.findall(r'[^\W_]+', name.casefold()))
+
+
 def _text_codes(
-    features: Features, field: str, ignore_value: int | str | None, unchanged: bool
+    features: Features,
+    field: str,
+    ignore_value: int | str | None,
+    unchanged: bool,
+    table: Mapping[int, str] | None,
 ) -> tuple[NDArray[np.bool_], NDArray[np.int64], dict[int, str]]:
     column = features.frame[field]
     _check_missing(features, field, (column.isna() | (column == '')).to_numpy())
     words = column.astype(str).to_numpy(dtype=object)
     keep = words != str(ignore_value)
+    if table is not None:
+        numbers = {plain(name): value for value, name in table.items()}
+        known = np.array([plain(word) in numbers for word in words], dtype=bool)
+        keep &= known | np.array([plain(word) not in _UNKNOWN for word in words], dtype=bool)
+        _check_table(features, field, sorted(set(words[keep & ~known])), table)
+        values = np.array([numbers[plain(word)] for word in words[keep]], dtype=np.int64)
+        return keep, values, {}
     words = words[keep]
     zero = [word for word in sorted(set(words)) if unchanged and word.lower() in UNCHANGED]
     others = sorted(set(words) - set(zero), key=str.casefold)
-    numbers = dict.fromkeys(zero, 0) | {word: i for i, word in enumerate(others, start=1)}
-    values = np.array([numbers[word] for word in words], dtype=np.int64)
-    return keep, values, {n: str(word) for word, n in numbers.items()}
+    order = dict.fromkeys(zero, 0) | {word: i for i, word in enumerate(others, start=1)}
+    values = np.array([order[word] for word in words], dtype=np.int64)
+    return keep, values, {n: str(word) for word, n in order.items()}
+
+
+def _check_table(
+    features: Features, field: str, strange: Sequence[int | str], table: Mapping[int, str]
+) -> None:
+    if strange:
+        known = ', '.join(f'{value} {name}' for value, name in sorted(table.items()))
+        raise BadInput(
+            f'class_field: {field} of {features.path} has the value {strange[0]!r}, which is none '
+            f'of the classes {known}.',
+            'Add it to classes, or give it as ignore_value.',
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,11 +197,12 @@ class FeatureLabels:
 
     Args:
         geometry: Polygons and their reference system.
-        codes: Class number of each.
+        codes: Class number of each, ``IGNORE`` for those that mean "not labelled".
         classes: The classes.
         outside: Class number of what lies in no feature.
         all_touched: Whether a feature takes all pixels it touches, not only those whose centre it
             covers.
+        named: Whether the features have names of classes, whose values only number them.
     """
 
     geometry: geopandas.GeoSeries
@@ -160,6 +210,7 @@ class FeatureLabels:
     classes: tuple[LabelClass, ...]
     outside: int = IGNORE
     all_touched: bool = False
+    named: bool = False
     _trees: dict[str, tuple[NDArray[Any], shapely.STRtree]] = field(
         default_factory=dict, repr=False
     )
@@ -243,11 +294,11 @@ def _unwrapped(points: NDArray[np.float64]) -> NDArray[np.float64]:
     return points + np.where(points[:, :1] < 0, [[360.0, 0.0]], 0.0)
 
 
-def _widened(path: str, geometry: geopandas.GeoSeries, distance: float) -> geopandas.GeoSeries:
+def _widened(where: str, geometry: geopandas.GeoSeries, distance: float) -> geopandas.GeoSeries:
     """Widen features by metres, each in the UTM zone (or polar system) that it lies in."""
     if geometry.crs is None:
         raise BadInput(
-            f'labels: {path} has no coordinate reference system, so a buffer has no metres.',
+            f'{where} has no coordinate reference system, so a buffer has no metres.',
             'Assign the right one (in QGIS: Vector > Data Management > Define projection).',
         )
     places = geometry.to_crs('EPSG:4326').representative_point()
@@ -273,48 +324,46 @@ def _check_missing(features: Features, field: str, missing: NDArray[np.bool_]) -
 
 
 def _check_layer(
-    path: str,
+    where: str,
     information: dict[str, Any],
     fields: tuple[str, ...],
     field: str | None,
     buffer: float | None,
 ) -> None:
     if information['features'] == 0:
-        raise BadInput(
-            f'labels: {path} has no features.', 'Digitise some, or choose another layer.'
-        )
+        raise BadInput(f'{where} has no features.', 'Digitise some, or choose another layer.')
     kind = information['geometry_type']
     if kind is None or not (buffer or any(word in kind for word in _AREAS)):
         raise BadInput(
-            f'labels: {path} holds {kind or "no geometry"}, but polygons are needed.',
+            f'{where} holds {kind or "no geometry"}, but polygons are needed.',
             'Choose a polygon layer; lines and points are widened by the buffer of VectorLabels.',
         )
     if field is not None and field not in fields:
         raise BadParameter(
-            f'class_field: {path} has no field {field!r}.',
+            f'class_field: {where} has no field {field!r}.',
             f'Its fields are: {", ".join(fields) or "none"}.',
         )
 
 
-def _check_areas(path: str, frame: geopandas.GeoDataFrame) -> None:
+def _check_areas(where: str, frame: geopandas.GeoDataFrame) -> None:
     others = frame.geom_type[~frame.geom_type.isin(['Polygon', 'MultiPolygon'])]
     if len(others):
         raise BadInput(
-            f'labels: {path} also holds {others.iloc[0]} features, but polygons are needed.',
+            f'{where} also holds {others.iloc[0]} features, but polygons are needed.',
             'Choose a polygon layer.',
         )
 
 
-def _check_crs(path: str, crs: str | None, grids: Sequence[Grid]) -> None:
+def _check_crs(where: str, crs: str | None, grids: Sequence[Grid]) -> None:
     without = [grid for grid in grids if grid.crs is None]
     if crs is not None and without:
         raise BadInput(
-            f'An image has no coordinate reference system, but labels ({path}) have {crs}.',
+            f'An image has no coordinate reference system, but {where} has {crs}.',
             'Assign the right one (in QGIS: Raster > Projections > Assign projection).',
         )
     if crs is None and len(without) < len(grids):
         raise BadInput(
-            f'labels: {path} has no coordinate reference system, but the images have.',
+            f'{where} has no coordinate reference system, but the images have.',
             'Assign the right one (in QGIS: Vector > Data Management > Define projection).',
         )
 

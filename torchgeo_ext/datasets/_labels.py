@@ -119,12 +119,29 @@ def _codes(reader: LazyReader, window: Window, table: NDArray[np.int64]) -> NDAr
 
 @dataclass(frozen=True)
 class LabelOptions:
-    """How labels are read; see the datasets."""
+    """How labels are read; see the datasets.
+
+    Args:
+        class_field: Field with the class of a polygon.
+        ignore_value: Value that means "not labelled".
+        classes: Names of classes by value.
+        index_cache: File that keeps headers.
+        strict: Whether ``classes`` are all there may be: text is numbered by them, and other
+            values are an error.
+        argument: The argument that labels come from, for messages.
+    """
 
     class_field: str | None = None
     ignore_value: int | str | None = None
     classes: Mapping[int, str] | None = None
     index_cache: Path | None = None
+    strict: bool = False
+    argument: str = 'labels'
+
+    @property
+    def table(self) -> Mapping[int, str] | None:
+        """The classes, if there may be no others."""
+        return self.classes if self.strict else None
 
 
 def open_labels(
@@ -148,20 +165,44 @@ def open_labels(
     Raises:
         BadInput: If the layer is empty, lies elsewhere, lacks classes or holds only one.
     """
-    given = list_paths(paths)
-    if len(given) == 1 and not Path(given[0]).is_dir() and _is_vector(given[0]):
-        labels: Labels = _feature_labels(given[0], grids, options, change)
-    else:
-        files = [file for path in given for file in expand(path, 'labels')]
-        labels = _raster_labels(files, grids, options, change, progress)
+    labels = read_labels(paths, grids, options, change=change, progress=progress)
     if len(labels.classes) < 2:
         only = labels.classes[0]
         raise BadInput(
-            f'labels: {given[0]} has a single class where the images are: {only.name} '
-            f'(value {only.value}).',
+            f'{options.argument}: {list_paths(paths)[0]} has a single class where the images are: '
+            f'{only.name} (value {only.value}).',
             'At least two classes are needed to tell apart.',
         )
     return labels
+
+
+def read_labels(
+    paths: Paths,
+    grids: Sequence[Grid],
+    options: LabelOptions,
+    *,
+    change: bool = False,
+    background: int | None = None,
+    progress: Progress = silent,
+) -> Labels:
+    """Open a label layer that may hold a single class.
+
+    Args:
+        paths: See :func:`open_labels`.
+        grids: The grids of the images.
+        options: How to read them.
+        change: See :func:`open_labels`.
+        background: Class value of what no polygon covers; without one it has no label.
+        progress: Told how far the look through rasters is.
+
+    Raises:
+        BadInput: If the layer is empty, lies elsewhere or lacks classes.
+    """
+    given = list_paths(paths)
+    if len(given) == 1 and not Path(given[0]).is_dir() and _is_vector(given[0]):
+        return _feature_labels(given[0], grids, options, change, background)
+    files = [file for path in given for file in expand(path, options.argument)]
+    return _raster_labels(files, grids, options, change, progress)
 
 
 def _is_vector(path: str) -> bool:
@@ -187,25 +228,37 @@ def _raster_labels(
     change: bool,
     progress: Progress,
 ) -> RasterLabels:
-    headers = read_headers(paths, 'labels', cache=options.index_cache)
+    argument = options.argument
+    headers = read_headers(paths, argument, cache=options.index_cache)
     for header in headers:
         if len(header.bands) != 1:
             raise BadInput(
-                f'labels: {header.path} has {len(header.bands)} bands, but class labels have one.',
+                f'{argument}: {header.path} has {len(header.bands)} bands, but class labels have '
+                'one.',
                 'Choose a raster of class numbers (a picture of a map has none) or polygons.',
             )
     places = RasterLabels(
         tuple(header.path for header in headers), tuple(header.grid for header in headers), ()
     )
-    _check_places(places, grids)
+    _check_places(places, grids, argument)
     with _label_source(paths[0]).open() as reader:
         names, colors = _class_table(paths[0], reader)
-    if options.classes is None:
-        found = _values(places, grids, progress)
-        values = {value for value in found if value != options.ignore_value}
+    values = set(options.classes or ())
+    if options.classes is None or options.strict:
+        found = _values(places, grids, argument, progress)
+        found = {value for value in found if value != options.ignore_value}
+        values = values or found
     else:
-        values, names = set(options.classes), names | dict(options.classes)
-    _check_values(paths[0], values, options.ignore_value)
+        found = values
+    names |= dict(options.classes or {})
+    _check_values(f'{argument}: {paths[0]}', found, options.ignore_value)
+    if strange := sorted(found - values):
+        known = ', '.join(f'{value} {names[value]}' for value in sorted(values))
+        raise BadInput(
+            f'{argument}: {paths[0]} has the value {strange[0]}, which is none of the classes '
+            f'{known}.',
+            'Add it to classes, or give it as ignore_value or nodata value.',
+        )
     if change and values <= {0, max(values)}:
         # 0/1, 0/255 and the like are one question: changed or not
         names = {max(values): 'change'} | names
@@ -215,20 +268,23 @@ def _raster_labels(
     return replace(places, classes=make_classes(values, names, colors))
 
 
-def _check_places(labels: RasterLabels, grids: Sequence[Grid]) -> None:
+def _check_places(labels: RasterLabels, grids: Sequence[Grid], argument: str) -> None:
     without = sum(next(labels.readers(grid), None) is None for grid in grids)
     if without == len(grids):
         path, own = labels.paths[0], labels.grids[0]
         raise BadInput(
-            f'labels: {path} covers {tuple(own.bounds)} in {own.crs}, where no image is.',
+            f'{argument}: {path} covers {tuple(own.bounds)} in {own.crs}, where no image is.',
             'Choose labels of the same place and check both reference systems.',
         )
     if without:
-        log.warning('%d of %d images have no labels and are not used.', without, len(grids))
+        log.warning('%d of %d images have no %s and are not used.', without, len(grids), argument)
 
+
+#: Of what did not change.
+UNCHANGED_COLOR = '#d9d9d9'
 
 #: Unchanged and, where there is but one kind of it, change.
-_CHANGE_COLORS = {0: '#d9d9d9', 1: '#d7191c'}
+_CHANGE_COLORS = {0: UNCHANGED_COLOR, 1: '#d7191c'}
 
 
 def _class_table(path: str, reader: WindowReader) -> tuple[dict[int, str], dict[int, str]]:
@@ -255,7 +311,9 @@ def _category_names(sidecar: Path) -> dict[int, str]:
     return {value: entry.text for value, entry in enumerate(categories) if entry.text}
 
 
-def _values(labels: RasterLabels, grids: Sequence[Grid], progress: Progress) -> set[int]:
+def _values(
+    labels: RasterLabels, grids: Sequence[Grid], argument: str, progress: Progress
+) -> set[int]:
     """Collect the values of label rasters that occur on the grids."""
     found: set[float] = set()
     for number, grid in enumerate(grids):
@@ -264,60 +322,61 @@ def _values(labels: RasterLabels, grids: Sequence[Grid], progress: Progress) -> 
                 progress(number / len(grids), 'looking for classes')
                 raw, valid = reader.read_native(window)
                 found.update(np.unique(raw[0][valid]).tolist())
-                _check_number(reader.source.path, found)
+                _check_number(f'{argument}: {reader.source.path}', found)
     broken = [value for value in found if value != int(value)]
     if broken:
         raise BadInput(
-            f'labels: {labels.paths[0]} has values that are no whole numbers, such as '
+            f'{argument}: {labels.paths[0]} has values that are no whole numbers, such as '
             f'{broken[0]:g}.',
             'Choose a raster of class numbers.',
         )
     return {int(value) for value in found}
 
 
-def _check_values(path: str, values: set[int], ignore_value: int | str | None) -> None:
+def _check_values(where: str, values: set[int], ignore_value: int | str | None) -> None:
     if not values:
         besides = '' if ignore_value is None else f' besides ignore_value {ignore_value}'
         raise BadInput(
-            f'labels: {path} has no labelled pixel where the images are{besides}.',
+            f'{where} has no labelled pixel where the images are{besides}.',
             'Check its extent, its nodata value and ignore_value.',
         )
-    _check_number(path, values)
+    _check_number(where, values)
     if min(values) < 0 or max(values) > 65534:
         raise BadInput(
-            f'labels: {path} has the value {min(values) if min(values) < 0 else max(values)}, '
+            f'{where} has the value {min(values) if min(values) < 0 else max(values)}, '
             'but class numbers go from 0 to 65534.',
             'Give it as ignore_value if it means "no label", or renumber the classes.',
         )
 
 
-def _check_number(path: str, values: Collection[float]) -> None:
+def _check_number(where: str, values: Collection[float]) -> None:
     if len(values) > _MOST_CLASSES:
         raise BadInput(
-            f'labels: {path} has more than {_MOST_CLASSES} different values.',
+            f'{where} has more than {_MOST_CLASSES} different values.',
             'Choose class numbers, not measurements or identifiers.',
         )
 
 
 def _feature_labels(
-    path: str, grids: Sequence[Grid], options: LabelOptions, change: bool
+    path: str, grids: Sequence[Grid], options: LabelOptions, change: bool, background: int | None
 ) -> FeatureLabels:
     if options.class_field is None and not change:
-        raise _field_needed(path)
-    features = read_features(path, options.class_field, grids=grids)
+        raise _field_needed(path, options.argument)
+    features = read_features(path, options.class_field, grids=grids, argument=options.argument)
     there = touched(features.frame.geometry, grids)
     if not there.any():
         raise BadInput(
-            f'labels: none of the {features.number} polygons of {path} lies on an image.',
+            f'{options.argument}: none of the {features.number} polygons of {path} lies on an '
+            'image.',
             'Choose labels of the same place and check both reference systems.',
         )
-    return make_labels(features.select(there), options, change=change)
+    return make_labels(features.select(there), options, change=change, background=background)
 
 
-def _field_needed(path: str) -> BadInput:
-    fields = read_features(path, None).fields
+def _field_needed(path: str, argument: str) -> BadInput:
+    fields = read_features(path, None, argument=argument).fields
     return BadInput(
-        f'class_field: labels ({path}) are polygons, so the field with their class is needed.',
+        f'class_field: {argument} ({path}) are polygons, so the field with their class is needed.',
         f'Its fields are: {", ".join(fields) or "none"}.',
     )
 
@@ -347,10 +406,11 @@ def make_labels(
         codes = np.ones(len(features), dtype=np.int64)
         return FeatureLabels(geometry, codes, classes, 0, all_touched)
     keep, values, names = class_codes(
-        features, options.class_field, options.ignore_value, unchanged=change
+        features, options.class_field, options.ignore_value, unchanged=change, table=options.table
     )
-    kinds = set(values.tolist())
-    _check_values(path, kinds, options.ignore_value)
+    named, kinds = bool(names), set(values.tolist())
+    _check_values(f'{options.argument}: {path}', kinds, options.ignore_value)
+    kinds |= set(options.table or ())
     if change and 0 not in kinds:
         background = 0
         log.info('What lies outside of the polygons of %s counts as unchanged.', path)
@@ -364,5 +424,9 @@ def make_labels(
     )
     order = [entry.value for entry in classes]
     outside = IGNORE if background is None else order.index(background)
-    codes = np.searchsorted(order, values)
-    return FeatureLabels(geometry[keep], codes, classes, outside, all_touched)
+    codes = np.full(len(features), IGNORE)
+    codes[keep] = np.searchsorted(order, values)
+    if background is None:
+        geometry, codes = geometry[keep], codes[keep]
+    # else what is not labelled must not become background
+    return FeatureLabels(geometry, codes, classes, outside, all_touched, named)

@@ -1,7 +1,7 @@
 """One place: its images at one or more dates on one grid, and its labels."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 
@@ -31,11 +31,13 @@ class Pixels:
         image: (t, c, h, w) float32, physical values (scale and offset applied).
         measured: (t, h, w) True where every band of a date holds a measurement and no cloud is.
         mask: (h, w) class numbers, ``IGNORE`` where there is no label or no measurement.
+        maps: Further maps of classes (h, w) by name, ``IGNORE`` where nothing is known.
     """
 
     image: NDArray[np.float32]
     measured: NDArray[np.bool_]
     mask: NDArray[np.int64]
+    maps: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
 
     @property
     def valid(self) -> NDArray[np.bool_]:
@@ -52,6 +54,7 @@ class Pixels:
             self.image[..., rows, columns],
             self.measured[:, rows, columns],
             self.mask[rows, columns],
+            {name: values[rows, columns] for name, values in self.maps.items()},
         )
 
     def beside(self, other: 'Pixels') -> 'Pixels':
@@ -66,6 +69,7 @@ class Pixels:
             np.concatenate([self.image, image], axis=1),
             measured,
             np.where(measured.any(0), mask, IGNORE),
+            self.maps,
         )
 
 
@@ -110,6 +114,9 @@ class Scene:
         cloud_rule: Which of their values mean cloud.
         every: Whether labels count where every date has a measurement; otherwise where any has.
         layers: What else belongs to the scene.
+        maps: Where further labels come from, by name.
+        inputs: Names of those that are no labels but something to predict from: they are known
+            without a measurement, and where labels are held out.
     """
 
     grid: Grid
@@ -120,6 +127,8 @@ class Scene:
     cloud_rule: CloudRule = field(default_factory=CloudRule)
     every: bool = True
     layers: tuple[Layer, ...] = ()
+    maps: Mapping[str, Labels] = field(default_factory=dict)
+    inputs: frozenset[str] = frozenset()
     _kept: Pixels | None = field(default=None, repr=False)
     _open: '_Readers | None' = field(default=None, repr=False)
 
@@ -175,7 +184,7 @@ class Scene:
     @property
     def size(self) -> int:
         """Bytes of memory the whole scene takes."""
-        per_pixel = len(self.dates) * (4 * len(self.bands) + 1) + 8
+        per_pixel = len(self.dates) * (4 * len(self.bands) + 1) + 8 * (1 + len(self.maps))
         return self.grid.height * self.grid.width * per_pixel
 
     @property
@@ -190,11 +199,14 @@ class Scene:
             np.empty((dates, len(self.bands), *shape), dtype=np.float32),
             np.empty((dates, *shape), dtype=bool),
             np.empty(shape, dtype=np.int64),
+            {name: np.empty(shape, dtype=np.int64) for name in self.maps},
         )
         for window in self.grid.windows(_CHUNK):
             progress(window.row_off / self.grid.height, 'reading images')
             part, there = self._read(window), kept.part(window)
             there.image[:], there.measured[:], there.mask[:] = part.image, part.measured, part.mask
+            for name, values in part.maps.items():
+                there.maps[name][:] = values
         self._kept = kept
 
     def read(self, window: Window) -> Pixels:
@@ -242,6 +254,8 @@ class _Readers:
         self._clouds = [Mosaic(images, grid, 1) for images in scene.clouds]
         self._rule, self._every = scene.cloud_rule, scene.every
         self._labels: LabelReader | None = scene.labels.on(grid) if scene.labels else None
+        self._maps = {name: labels.on(grid) for name, labels in scene.maps.items()}
+        self._inputs = scene.inputs
         self.layers = [layer.on(grid, scene.time) for layer in scene.layers]
 
     def read(self, window: Window) -> Pixels:
@@ -249,15 +263,16 @@ class _Readers:
         for date, mosaic in enumerate(self._clouds):
             values, known = mosaic.read(window)
             measured[date] &= ~(known & self._rule.clouds(values[0]))
+        counted = measured.all(0) if self._every else measured.any(0)
+        maps = {
+            name: read(window) if name in self._inputs else _where(counted, read(window))
+            for name, read in self._maps.items()
+        }
         if self._labels is None:
             # takes no memory
             nothing = np.broadcast_to(np.int64(IGNORE), measured.shape[1:])
-            return Pixels(image, measured, nothing)
-        labels = self._labels(window)
-        counted = measured.all(0) if self._every else measured.any(0)
-        return Pixels(
-            image, measured, labels if counted.all() else np.where(counted, labels, IGNORE)
-        )
+            return Pixels(image, measured, nothing, maps)
+        return Pixels(image, measured, _where(counted, self._labels(window)), maps)
 
     def _images(self, window: Window) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         if len(self._dates) == 1:
@@ -269,6 +284,11 @@ class _Readers:
         for date, mosaic in enumerate(self._dates):
             measured[date] = mosaic.read(window, image[date])[1]
         return image, measured
+
+
+def _where(counted: NDArray[np.bool_], labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Keep the labels of pixels that count."""
+    return labels if counted.all() else np.where(counted, labels, IGNORE)
 
 
 def pad(pixels: Pixels, window: Window, inside: Window) -> Pixels:
@@ -284,4 +304,8 @@ def pad(pixels: Pixels, window: Window, inside: Window) -> Pixels:
         np.pad(pixels.image, ((0, 0), (0, 0), *around)),
         np.pad(pixels.measured, ((0, 0), *around)),
         np.pad(pixels.mask, around, constant_values=IGNORE),
+        {
+            name: np.pad(values, around, constant_values=IGNORE)
+            for name, values in pixels.maps.items()
+        },
     )

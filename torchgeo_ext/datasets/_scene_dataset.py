@@ -7,7 +7,7 @@ slice in coordinates, as TorchGeo's samplers make them, or an :class:`ExactSlice
 
 import copy
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, Self, runtime_checkable
 
 import geopandas
@@ -111,6 +111,21 @@ class SceneDataset(GeoDataset):
         return len(self.scenes[0].dates)
 
     @property
+    def mask_layers(self) -> int:
+        """Number of label layers of a sample's mask."""
+        return 1
+
+    @property
+    def map_classes(self) -> tuple[LabelClass, ...]:
+        """Classes of a map that samples have besides to predict from."""
+        return ()
+
+    @property
+    def told_classes(self) -> tuple[LabelClass, ...]:
+        """What a bundle of a model of it lists as classes."""
+        return self.classes
+
+    @property
     def fits_in_cache(self) -> bool:
         """Whether all rasters together stay below the limit for keeping them in memory."""
         return sum(scene.size for scene in self.scenes) <= self._cache
@@ -148,7 +163,11 @@ class SceneDataset(GeoDataset):
         if self._where is not None:
             used = self._where(scene.grid, within)
             mask = np.where(used, pixels.mask, IGNORE)
-            pixels = Pixels(pixels.image, pixels.measured, mask)
+            maps = {
+                name: values if name in scene.inputs else np.where(used, values, IGNORE)
+                for name, values in pixels.maps.items()
+            }
+            pixels = Pixels(pixels.image, pixels.measured, mask, maps)
         return pad(pixels, window, within)
 
     def _nothing(self, window: Window) -> Pixels:
@@ -157,6 +176,7 @@ class SceneDataset(GeoDataset):
             np.zeros((self.dates, len(self.bands), *shape), dtype=np.float32),
             np.zeros((self.dates, *shape), dtype=bool),
             np.full(shape, IGNORE),
+            {name: np.full(shape, IGNORE) for name in self.scenes[0].maps},
         )
 
     def __getitem__(self, index: GeoSlice) -> Sample:
@@ -197,6 +217,12 @@ class SceneDataset(GeoDataset):
             torch.from_numpy(measured.copy() if scene.kept else measured),
             None if mask is None else torch.from_numpy(mask.copy() if scene.kept else mask),
         )
+        sample |= self._layers(
+            {
+                name: _tensor(values if name in scene.inputs else _only_core(values, window, core))
+                for name, values in pixels.maps.items()
+            }
+        )
         if not np.isnan(self.wavelengths).all():
             sample['wavelengths'] = torch.from_numpy(self.wavelengths.copy())
         sample |= self._moments(scene, dates)
@@ -210,6 +236,10 @@ class SceneDataset(GeoDataset):
     ) -> Sample:
         """Make a sample of image (t, c, h, w), validity (t, h, w) and mask (h, w)."""
         raise NotImplementedError
+
+    def _layers(self, maps: Mapping[str, torch.Tensor]) -> Sample:
+        """Give further maps (h, w) of a sample, by the names they have in scenes, their form."""
+        return {}
 
     def _moments(self, scene: Scene, dates: NDArray[np.intp] | None) -> Sample:
         """Tell when the dates of a sample were."""
@@ -326,6 +356,11 @@ class SceneDataset(GeoDataset):
             return [(scene.images[0].path, scene.time)]
         dates = zip(scene.dates, scene.times, strict=True)
         return [(images[0].path, time or ALWAYS) for images, time in dates if images]
+
+
+def _tensor(values: NDArray[Any]) -> torch.Tensor:
+    """Give a copy: what is kept in memory must not be changed."""
+    return torch.from_numpy(values.copy())
 
 
 def _rasterio(crs: Any) -> CRS | None:

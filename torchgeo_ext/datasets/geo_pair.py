@@ -7,17 +7,25 @@ from pathlib import Path
 import torch
 from torchgeo.datasets.utils import Sample
 
+from torchgeo_ext.datasets._classes import IGNORE, LabelClass
 from torchgeo_ext.datasets._clouds import CloudRule
 from torchgeo_ext.datasets._dates import ALWAYS, period
-from torchgeo_ext.datasets._files import Paths
 from torchgeo_ext.datasets._geometry import window_of
 from torchgeo_ext.datasets._header import OnError
 from torchgeo_ext.datasets._image import Image, ImageOptions, check_bands, open_images
 from torchgeo_ext.datasets._labels import LabelOptions
+from torchgeo_ext.datasets._pair_labels import (
+    AFTER,
+    BEFORE,
+    CHANGE,
+    MAP,
+    Layer,
+    PairLayers,
+    differing,
+)
 from torchgeo_ext.datasets._places import Places, covering_grid, list_places
 from torchgeo_ext.datasets._scene import Scene
 from torchgeo_ext.datasets._scene_dataset import CACHE, SceneDataset
-from torchgeo_ext.datasets.vector_labels import VectorLabels, labels_for
 from torchgeo_ext.errors import BadInput, BadParameter
 from torchgeo_ext.inference.grid import Grid
 from torchgeo_ext.progress import Progress, silent
@@ -33,7 +41,18 @@ class GeoPair(SceneDataset):
 
     A sample has ``image`` (t, c, h, w), ``mask_valid`` (t, h, w) and, with labels, ``mask``
     (1, h, w) with positions in ``classes``, -1 where there is no label or a date has no
-    measurement: TorchGeo's form of a pair.
+    measurement: TorchGeo's form of a pair. What else can be given:
+
+    * the land cover of both dates: ``mask`` is (2, h, w) with numbers from 1, and ``mask_change``
+      (1, h, w) tells what changed (1) and what did not (0). Where no ``labels`` tell, change is
+      where the classes differ;
+    * an existing map of the earlier date, to predict from: ``mask_before`` (1, h, w) with numbers
+      from 1, 0 where it has no class, -1 where it has no data;
+    * the damage to buildings: ``mask`` (1, h, w) is 0 where there is none, 1 where one is not
+      damaged, and so on.
+
+    Land cover has the same classes in all layers: in rasters and fields of numbers by value, 0
+    being no class, in fields of text by name. Layers may have any grid and reference system.
 
     Args:
         before: The earlier image: a raster, a folder or a pattern. A list is one of several
@@ -44,6 +63,14 @@ class GeoPair(SceneDataset):
             :class:`VectorLabels`. Without ``class_field`` the inside of polygons is change. With
             it, what no polygon covers is unchanged, unless there are polygons of an unchanged
             class (0, or a word such as "unchanged"): then it has no label.
+        labels_before: Land cover of the earlier date: rasters, polygons with ``class_field``, or
+            :class:`VectorLabels`. What is outside of polygons has no label.
+        labels_after: That of the later date.
+        map_before: Existing map of the land cover, given likewise. It stands for ``labels_before``
+            where only that is missing.
+        damage: Polygons of buildings with their level of damage in ``class_field``, a number or a
+            name, or rasters of such numbers. Levels are xBD's (1 no damage, 2 minor damage, 3 major
+            damage, 4 destroyed) unless ``classes`` has others.
         between: Images of further dates between the two, each given as ``before`` is.
         clouds: Cloud masks of each date in time order (on any grid), each given as ``before`` is.
         cloud_values: Values of these that mean cloud; all but 0 if neither these nor bits are
@@ -51,9 +78,11 @@ class GeoPair(SceneDataset):
         cloud_bits: Bits of these, from 0, that mean cloud. Landsat's QA_PIXEL: 1, 2, 3, 4.
         bands: Which bands to use at all dates, see :class:`TiledRaster`.
         nodata: Value that means "no measurement", in place of what files say.
-        class_field: Field with the kind of change, text or whole numbers.
+        class_field: Field with the kind of change, text or whole numbers; with land cover or damage
+            given, the field of that.
         ignore_value: Label value that means "not labelled", besides the nodata value.
-        classes: Names of classes by value, if label rasters shall not be looked through.
+        classes: Names of classes by value, if label rasters shall not be looked through. Of land
+            cover and damage, all the classes there may be.
         resampling: How the later images are brought onto the grid of the first.
         index_cache: See :class:`TiledRaster`.
         on_error: See :class:`TiledRaster`.
@@ -62,16 +91,20 @@ class GeoPair(SceneDataset):
         progress: Told how far the look for classes is.
 
     Raises:
-        BadInput: If the layers do not fit each other.
-        BadParameter: If there are not as many places at each date.
+        BadInput: If the layers do not fit each other, or have other classes than they may.
+        BadParameter: If there are not as many places at each date, or layers do not go together.
     """
 
     def __init__(
         self,
         before: Places,
         after: Places,
-        labels: Paths | VectorLabels | None = None,
+        labels: Layer | None = None,
         *,
+        labels_before: Layer | None = None,
+        labels_after: Layer | None = None,
+        map_before: Layer | None = None,
+        damage: Layer | None = None,
         between: Sequence[Places] = (),
         clouds: Sequence[Places] = (),
         cloud_values: Sequence[int] = (),
@@ -88,6 +121,8 @@ class GeoPair(SceneDataset):
         cache: int = CACHE,
         progress: Progress = silent,
     ) -> None:
+        layers = PairLayers(labels, labels_before, labels_after, map_before, damage)
+        self._levels = damage is not None
         options = ImageOptions(
             bands=bands,
             nodata=nodata,
@@ -109,21 +144,19 @@ class GeoPair(SceneDataset):
         )
         places = list(zip(*dates, strict=True))
         grids = [_common_grid(images) for images in places]
-        label_layer = labels_for(
-            labels,
-            grids,
-            LabelOptions(class_field, ignore_value, classes, index_cache),
-            change=True,
-            progress=progress,
+        counted, maps = layers.open(
+            grids, LabelOptions(class_field, ignore_value, classes, index_cache), progress
         )
         scenes = [
             Scene(
                 grid,
                 images,
                 tuple(period([image.time for image in date]) for date in images),
-                label_layer,
+                counted,
                 tuple(date[number] for date in cloudy),
                 CloudRule(cloud_values, cloud_bits),
+                maps=maps,
+                inputs=frozenset({MAP}),
             )
             for number, (grid, images) in enumerate(zip(grids, places, strict=True))
         ]
@@ -135,6 +168,36 @@ class GeoPair(SceneDataset):
     ) -> Sample:
         labels = {} if mask is None else {'mask': mask[None]}
         return {'image': image, 'mask_valid': measured} | labels
+
+    def _layers(self, maps: Mapping[str, torch.Tensor]) -> Sample:
+        sample: Sample = {'mask_before': maps[MAP][None]} if MAP in maps else {}
+        if AFTER in maps:
+            dates = torch.stack([maps[BEFORE], maps[AFTER]])
+            if CHANGE in maps:
+                change = maps[CHANGE].clamp(max=1)
+            else:
+                change = torch.from_numpy(differing(*dates.numpy()))
+            sample |= {'mask': dates.where(dates > 0, IGNORE), 'mask_change': change[None]}
+        return sample
+
+    @property
+    def mask_layers(self) -> int:
+        """Number of label layers of a sample's mask: 2 with the land cover of both dates."""
+        return 2 if AFTER in self.scenes[0].maps else 1
+
+    @property
+    def map_classes(self) -> tuple[LabelClass, ...]:
+        """Classes of a map to predict from, the first being none; empty without one."""
+        maps = self.scenes[0].maps
+        return maps[MAP].classes if MAP in maps else ()
+
+    @property
+    def told_classes(self) -> tuple[LabelClass, ...]:
+        """What a bundle of a model of it lists as classes: land cover and damage without none."""
+        maps = self.scenes[0].maps
+        if maps:
+            return maps[AFTER if AFTER in maps else MAP].classes[1:]
+        return self.classes[1:] if self._levels else self.classes
 
 
 def _by_date(

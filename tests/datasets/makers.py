@@ -54,3 +54,16 @@ def write_polygons(path, shapes, crs=UTM, layer=None, **fields):
     frame = geopandas.GeoDataFrame(fields, geometry=list(shapes), crs=crs)
     frame.to_file(path, layer=layer, engine='pyogrio')
     return str(path)
+
+
+def write_dates(folder, bands=2, classes=3, step=1):
+    """Write a pair, and the land cover of both dates as ``step`` times its number.
+
+    Returns:
+        The land cover (h, w) of each date, from 1.
+    """
+    covers = [class_map(96, 96, classes, side=12, seed=seed) for seed in (1, 2)]
+    for name, cover in zip(('before.tif', 'after.tif'), covers, strict=True):
+        write_raster(folder / name, image_of(cover, bands))
+        write_raster(folder / f'land_cover_{name}', cover * step)
+    return covers

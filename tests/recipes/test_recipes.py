@@ -5,13 +5,12 @@ import inspect
 import re
 from pathlib import Path
 
-import numpy as np
 import pytest
 import yaml
 
 from tests.data.bright import data as bright
 from tests.data.levircd import data as levircd
-from tests.datasets.makers import class_map, image_of
+from tests.datasets.makers import boxes, write_dates, write_polygons
 from tests.rasters import write_raster
 from torchgeo_ext import registry
 from torchgeo_ext.cli import main
@@ -54,24 +53,32 @@ def read(recipe):
     return yaml.safe_load(recipe.read_text(encoding='utf-8'))
 
 
-def labels_of_a_pair(folder):
-    """Changes between two synthetic images; the demo has no labels of its pair."""
-    classes = class_map(96, 96, classes=2, side=12)
-    write_raster(folder / 'b.tif', image_of(np.ones_like(classes), bands=4, dtype='uint8'))
-    write_raster(folder / 'a.tif', image_of(classes, bands=4, dtype='uint8'))
-    write_raster(folder / 'c.tif', classes - 1)
-    return {
-        'root': str(folder), 'before': 'b.tif', 'after': 'a.tif', 'labels': 'c.tif',
-        'patch_size': 32,
-    }  # fmt: skip
+def make_pair(folder, config):
+    """Small files of all that a recipe for a pair names, and where they are.
+
+    The demo has no labels of its pair, and the other recipes no images.
+    """
+    network, data = config['model']['init_args'], config['data']['init_args']
+    number = network.get('num_classes') or network.get('map_classes') or 3
+    first, second = write_dates(folder, network['in_channels'], number - 1)
+    changed = (first != second).astype('uint8')
+    changed[:, 64:] = 255 if 'unlabelled' in data else changed[:, 64:]
+    write_raster(folder / 'changed.tif', changed, nodata=255)
+    cells = [(c, r, c + 6, r + 6) for r in range(0, 96, 12) for c in range(0, 96, 12)]
+    levels = [1 + number % 4 for number in range(len(cells))]
+    write_polygons(folder / 'buildings.gpkg', boxes(cells), damage=levels)
+    return {'root': str(folder), 'before': 'before.tif', 'after': 'after.tif', 'patch_size': 32}
 
 
 @pytest.mark.parametrize('recipe', OWN, ids=lambda path: path.stem)
 def test_recipe_for_own_files_runs_one_step(recipe, tmp_path):
+    config = read(recipe)
     overrides = {'trainer.default_root_dir': tmp_path / 'run', 'trainer.accelerator': 'cpu'}
-    if 'before' in read(recipe)['data']['init_args']:
-        small = labels_of_a_pair(tmp_path)
-        overrides |= {f'data.init_args.{name}': value for name, value in small.items()}
+    if 'before' in config['data']['init_args']:
+        data = make_pair(tmp_path, config)
+        overrides |= {f'data.init_args.{name}': value for name, value in data.items()}
+    for name, value in SMALLER.get(config['model']['init_args']['model'], {}).items():
+        overrides[f'model.init_args.{name}'] = value
     words = [word for name, value in overrides.items() for word in (f'--{name}', str(value))]
     limits = '--trainer.max_epochs 1 --trainer.limit_train_batches 1 --trainer.limit_val_batches 1'
     assert main(['fit', '--config', str(recipe), *words, *limits.split()]) == 0

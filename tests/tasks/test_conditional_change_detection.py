@@ -214,7 +214,7 @@ def test_what_does_not_fit():
     with pytest.raises(BadInput, match='mask has the shape'):
         make(semantic=True).assess(with_map(batch), {})
     with pytest.raises(BadParameter, match='could compare'):
-        make(loss='ce+contrast')
+        run_once(make(loss='ce+contrast'), samples())
     with pytest.raises(BadParameter, match='neither ce nor'):
         make(loss='focal')
     with pytest.raises(BadParameter, match='does not take map_classes'):

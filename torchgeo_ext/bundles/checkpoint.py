@@ -226,7 +226,7 @@ def _with_data_card(card: BundleCard, content: Mapping[str, Any]) -> BundleCard:
     if len(bands) != len(card.bands) or len(classes) != len(card.classes):
         # another module than the one it was trained with, or a network that does not fit it
         return card
-    if card.outputs == 1:
+    if card.outputs == 1 and card.task not in SEVERAL_MAPS:
         classes = tuple(dataclasses.replace(c, value=i) for i, c in enumerate(classes))
     training = {**card.training, **told.pop('training', {})}
     return dataclasses.replace(card, bands=bands, classes=classes, training=training, **told)

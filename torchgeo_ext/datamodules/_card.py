@@ -92,10 +92,10 @@ def _nodata(image: Image) -> list[float | None]:
 
 
 def classes_of(module: 'GeoTIFFDataModule', *, binary: bool) -> tuple[ModelClass, ...]:
-    """Describe the classes; a single score has the values 0 and 1."""
+    """Describe what a model tells; a single score has the values 0 and 1."""
     return tuple(
         ModelClass(position if binary else entry.value, entry.name, entry.color)
-        for position, entry in enumerate(module.labelled.classes)
+        for position, entry in enumerate(module.labelled.told_classes)
     )
 
 
@@ -145,7 +145,7 @@ def describe(module: 'GeoTIFFDataModule') -> str:
     dataset, number = module.labelled, len(module.labelled.scenes)
     what = 'Change' if module.is_change else 'Classes'
     of = ('image pair' if module.is_change else 'image') + 's' * (number != 1)
-    names = ', '.join(entry.name for entry in dataset.classes)
+    names = ', '.join(entry.name for entry in dataset.told_classes)
     return f'{what} ({names}) from {len(dataset.bands)} bands, trained on {number} {of}.'
 
 

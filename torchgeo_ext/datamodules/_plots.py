@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from torchgeo_ext.datamodules._pictures import paint
 from torchgeo_ext.datasets._classes import LabelClass
 
+#: Colours of unchanged and changed.
+_CHANGE = ('#d9d9d9', '#d7191c')
 #: Height and width of a picture in inches.
 _SIDE = 3.0
 
@@ -23,7 +25,8 @@ class Row:
 
     Args:
         images: Colours (h, w, 3) of each date by title.
-        maps: Class numbers (h, w) by title, -1 where there is none.
+        maps: Class numbers (h, w) by title, -1 where there is none; or colours (h, w, 3) of what
+            has other classes.
     """
 
     images: Mapping[str, NDArray[Any]]
@@ -47,6 +50,11 @@ class MapView:
     extent: tuple[float, float, float, float]
 
 
+def paint_change(change: NDArray[Any]) -> NDArray[np.float64]:
+    """Give what changed (h, w), and what did not, colours (h, w, 3)."""
+    return paint(change, _CHANGE)
+
+
 def draw_samples(rows: Sequence[Row], classes: Sequence[LabelClass]) -> Figure:
     """Draw samples in rows: images, label, prediction; the legend below.
 
@@ -59,7 +67,8 @@ def draw_samples(rows: Sequence[Row], classes: Sequence[LabelClass]) -> Figure:
     grid = figure.subplots(len(rows), len(titles), squeeze=False)
     colors = [entry.color for entry in classes]
     for axes, row in zip(grid, rows, strict=True):
-        pictures = [*row.images.values(), *(paint(values, colors) for values in row.maps.values())]
+        maps = [v if v.ndim == 3 else paint(v, colors) for v in row.maps.values()]
+        pictures = [*row.images.values(), *maps]
         for axis, title, picture in zip(axes, titles, pictures, strict=True):
             axis.imshow(picture, interpolation='nearest')
             axis.set(xticks=[], yticks=[])

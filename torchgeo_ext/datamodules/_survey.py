@@ -14,6 +14,7 @@ from torchgeo_ext.inference.grid import Grid
 from torchgeo_ext.inference.statistics import BandStatistics, Moments
 from torchgeo_ext.progress import Progress
 from torchgeo_ext.samplers import BlockLattice
+from torchgeo_ext.samplers._roles import UNUSED
 
 #: Height and width of the windows read, about; a multiple of the cell size is taken.
 _CHUNK = 1024
@@ -61,11 +62,14 @@ class Survey:
     Args:
         values: Of the valid pixels that are learned from, or those of a file.
         cells: By role, for each raster the labelled pixels (rows, columns, k) of its cells.
+        free: For each raster the pixels (rows, columns) of its cells without label but measured,
+            on land that is not kept for anything.
         cell: Height and width of a cell in pixels.
     """
 
     values: BandValues
     cells: Mapping[int, list[NDArray[np.int64]]]
+    free: list[NDArray[np.int64]]
     cell: int
 
     def counts(self, role: int) -> NDArray[np.int64]:
@@ -115,6 +119,7 @@ def survey(
     found = {
         role: [np.zeros((*shape, number), dtype=np.int64) for shape in shapes] for role in roles
     }
+    free = [np.zeros((*shape, 1), dtype=np.int64) for shape in shapes]
     for scene, window, share in _windows(dataset, -(-_CHUNK // cell) * cell):
         progress(share, 'computing statistics')
         pixels = dataset.pixels(scene, window)
@@ -123,8 +128,10 @@ def survey(
             moments.add(date[:, measured & (used == roles[0])])
         for role, cells in found.items():
             _count_cells(cells[scene], np.where(used == role, pixels.mask, -1), window, cell)
+        unlabelled = pixels.valid & (pixels.mask < 0) & ((used == UNUSED) | (used == roles[0]))
+        _count_cells(free[scene], np.where(unlabelled, 0, -1), window, cell)
     values = BandValues(moments.mean, moments.std, moments.minimum, moments.maximum)
-    return Survey(values, found, cell)
+    return Survey(values, found, [cells[..., 0] for cells in free], cell)
 
 
 def _count_cells(

@@ -7,7 +7,7 @@ import logging
 import math
 import operator
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,6 +28,7 @@ from torchgeo_ext.datamodules._parts import TEST, TRAINING, VALIDATION, Parts, m
 from torchgeo_ext.datamodules._pictures import overview, quicklook, reduced, rgb_bands
 from torchgeo_ext.datamodules._survey import BandValues, Survey, survey
 from torchgeo_ext.datasets import GeoPair, TiledRaster, collate_samples
+from torchgeo_ext.datasets._classes import LabelClass
 from torchgeo_ext.datasets._scene import Scene
 from torchgeo_ext.datasets._scene_dataset import SceneDataset
 from torchgeo_ext.errors import BadInput, BadParameter
@@ -44,6 +45,7 @@ from torchgeo_ext.samplers import (
 from torchgeo_ext.samplers.cell_weights import Balance
 from torchgeo_ext.sensors import SensorBand
 from torchgeo_ext.transforms import Standardise
+from torchgeo_ext.transforms._base import check_fraction
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +62,15 @@ _TINY = 1e-6
 _CANDIDATES = 200
 #: Places on a plot, and the width or height of each in pixels.
 _MOST_MAPS, _MAP = 4, 400
+#: Layers of which each pair may have its own.
+_LAYERS = ('labels', 'labels_before', 'labels_after', 'map_before', 'damage', 'pseudo_labels')
+#: What tasks may learn from, by the number of layers of a mask.
+_LABELS = {
+    1: 'one layer of labels (labels or damage)',
+    2: 'the land cover of both dates (labels_before and labels_after)',
+}
+#: Arguments of tasks that tell the number of classes.
+_NUMBERS = ('num_classes', 'map_classes', 'levels')
 _ROLES = ('no labels', 'training', 'validation', 'used for nothing', 'test')
 _ROLE_COLORS = ('#ffffff', '#4477aa', '#ee6677', '#000000', '#ccbb44')
 
@@ -82,7 +93,13 @@ class GeoTIFFDataModule(GeoDataModule):
         before: Earlier rasters, for change.
         after: As many later ones, in the same order.
         labels: Class rasters or polygons; not needed to predict. Of pairs either one layer, or one
-            for each in the same order.
+            for each in the same order; so are the following, which pairs alone may have.
+        labels_before: Land cover of the earlier date, for ``SemanticChangeDetection`` and others;
+            places are then counted, held out and drawn by what they changed into.
+        labels_after: That of the later date.
+        map_before: Existing map of land cover, for ``ConditionalChangeDetection``.
+        damage: Polygons or rasters with the levels of damage, for ``BuildingDamage``.
+        pseudo_labels: Change as something else sees it, for ``SemiSupervisedChangeDetection``.
         root: Folder that relative paths start from.
         bands: Numbers of the bands to use, from 1; all but alpha if not given.
         sensor: Name of the sensor, for the names and wavelengths of bands where files do not tell;
@@ -90,7 +107,7 @@ class GeoTIFFDataModule(GeoDataModule):
         nodata: Value that means "no measurement", in place of what files say.
         class_field: Field with the class of a polygon, text or whole numbers.
         classes: Names of the classes to learn by value; other values of label rasters are then not
-            labelled. By default all that are found.
+            labelled (an error in those of land cover and damage). By default all that are found.
         ignore_value: Label value that means "not labelled", besides the nodata value.
         on_error: What to do with files that cannot be read: ``raise``, or ``skip`` with a warning.
         split: How land is split; its fold decides which epoch is the best.
@@ -101,6 +118,8 @@ class GeoTIFFDataModule(GeoDataModule):
             drawn equally often (``inverse``), or half-way (``square_root``).
         weights: What makes places deserve to be drawn more often besides, such as
             :class:`~torchgeo_ext.samplers.RasterWeight`.
+        unlabelled: Share of training patches to draw where there are no labels, 0 to 1, for
+            ``SemiSupervisedChangeDetection``.
         transforms: What is done to training batches, in physical values: modules that take a batch
             as a dict, and single augmentations of kornia.
         turn: Flip and turn training patches at random.
@@ -130,6 +149,11 @@ class GeoTIFFDataModule(GeoDataModule):
         before: Paths | None = None,
         after: Paths | None = None,
         labels: Paths | None = None,
+        labels_before: Paths | None = None,
+        labels_after: Paths | None = None,
+        map_before: Paths | None = None,
+        damage: Paths | None = None,
+        pseudo_labels: Paths | None = None,
         root: str = '.',
         bands: Sequence[int | str] | None = None,
         sensor: str | None = None,
@@ -143,6 +167,7 @@ class GeoTIFFDataModule(GeoDataModule):
         statistics: str | None = None,
         balance: Balance = 'none',
         weights: CellWeights | None = None,
+        unlabelled: float = 0.0,
         transforms: list[nn.Module] | None = None,
         turn: bool = True,
         patch_size: int = 64,
@@ -152,9 +177,23 @@ class GeoTIFFDataModule(GeoDataModule):
         seed: int = 0,
     ) -> None:
         paths = _chosen(images=images, before=before, after=after)
+        layers = _given(
+            labels_before=labels_before,
+            labels_after=labels_after,
+            map_before=map_before,
+            damage=damage,
+            pseudo_labels=pseudo_labels,
+        )
+        if layers and before is None:
+            raise BadParameter(
+                f'{" and ".join(layers)}: these are of pairs, but images are given.',
+                'Give labels, or before and after instead of images.',
+            )
+        check_fraction('unlabelled', unlabelled)
         options: dict[str, Any] = {
-            **{name: _under(root, value) for name, value in paths.items()},
-            'labels': None if labels is None else _under(root, labels),
+            'labels': None,
+            **{name: _under(root, value) for name, value in (paths | layers).items()},
+            **({} if labels is None else {'labels': _under(root, labels)}),
             'bands': bands,
             'nodata': nodata,
             'class_field': class_field,
@@ -175,6 +214,7 @@ class GeoTIFFDataModule(GeoDataModule):
         self.statistics = None if statistics is None else _under(root, statistics)
         self.balance: Balance = balance
         self.weights = weights
+        self.unlabelled = unlabelled
         self.collate_fn = collate_samples  # type: ignore[assignment]  # takes more than TorchGeo's
         self.transforms = transforms or []
         self.turn = turn
@@ -203,18 +243,21 @@ class GeoTIFFDataModule(GeoDataModule):
 
     def _open(self, progress: Progress) -> SceneDataset:
         options = self.kwargs | {'progress': progress}
-        labels = options['labels']
-        if not self.is_change or isinstance(labels, str | None) or len(labels) < 2:
+        given = {name: options[name] for name in _LAYERS if options.get(name) is not None}
+        own = {n: paths for n, paths in given.items() if not isinstance(paths, str) and paths[1:]}
+        if not self.is_change or not own:
             return self._make(**options)
-        dates = options['before'], options['after'], labels
-        if any(isinstance(paths, str) or len(paths) != len(labels) for paths in dates):
+        name, number = next((name, len(paths)) for name, paths in own.items())
+        each = {'before': options['before'], 'after': options['after']} | own
+        if any(isinstance(paths, str) or len(paths) != number for paths in each.values()):
             raise BadParameter(
-                f'labels has {len(labels)} layers, so before and after must be lists of as many.',
+                f'{name} has {number} layers, so {" and ".join(n for n in each if n != name)} must '
+                'be lists of as many.',
                 'Give one layer for all pairs, or one for each pair.',
             )
         pairs = [
-            self._make(**options | dict(zip(('before', 'after', 'labels'), pair, strict=True)))
-            for pair in zip(*dates, strict=True)
+            self._make(**options | dict(zip(each, pair, strict=True)))
+            for pair in zip(*each.values(), strict=True)
         ]
         return functools.reduce(operator.or_, pairs)
 
@@ -294,7 +337,7 @@ class GeoTIFFDataModule(GeoDataModule):
         if self.trainer is None:
             return
         hparams = self.trainer.lightning_module.hparams
-        bands, classes = len(self.described), len(self.labelled.classes)
+        bands = len(self.described)
         asked = hparams.get('in_channels')
         if asked not in (None, bands):
             raise BadParameter(
@@ -302,12 +345,30 @@ class GeoTIFFDataModule(GeoDataModule):
                 f'{", ".join(band.name for band in self.described)}.',
                 f'Set it to {bands}, or choose other bands.',
             )
+        self._check_labels(self.trainer.lightning_module)
+
+    def _check_labels(self, task: Any) -> None:
+        """See that a task learns from such labels, and reads such a map."""
+        hparams, layers = task.hparams, self.labelled.mask_layers
         told = 2 if hparams.get('task') == 'binary' else hparams.get('num_classes')
-        if told not in (None, classes):
-            names = ', '.join(f'{entry.value} {entry.name}' for entry in self.labelled.classes)
+        values = getattr(task, 'mask_values', {1: told})
+        if layers not in values:
+            wanted = ' or '.join(_LABELS[number] for number in values)
             raise BadParameter(
-                f'model.num_classes is {told}, but the labels have {classes} classes: {names}.',
-                f'Set it to {classes}.',
+                f'{type(task).__name__} learns from {wanted}, but the data module has '
+                f'{_LABELS[layers]}.',
+                f'Choose another task, or give it {wanted}.',
+            )
+        _check_number(hparams, 'the labels have', self.labelled.classes, values[layers])
+        if 'map_classes' not in hparams:
+            return
+        if self.labelled.map_classes:
+            number = hparams['map_classes']
+            _check_number(hparams, 'the map has', self.labelled.map_classes, number)
+        elif layers == 1:
+            raise BadParameter(
+                f'{type(task).__name__} reads a map of land cover, but the data module has none.',
+                'Give map_before.',
             )
 
     def _check_counts(self) -> None:
@@ -337,10 +398,26 @@ class GeoTIFFDataModule(GeoDataModule):
         """Weigh the cells of each raster by their training labels; without any they get none."""
         by_class = class_weights(self.survey.counts(TRAINING), self.balance)
         cells = [counts @ by_class for counts in self.survey.cells[TRAINING]]
+        if self.unlabelled:
+            cells = self._with_unlabelled(cells)
         if self.weights is None:
             return cells
         given = self.weights.weigh(self.labelled.grids, self.cell, progress=self.progress)
         return [own * more for own, more in zip(cells, given, strict=True)]
+
+    def _with_unlabelled(self, cells: list[NDArray[np.float64]]) -> list[NDArray[np.float64]]:
+        """Give places without label their share of the weights of cells."""
+        number = sum(int(free.sum()) for free in self.survey.free)
+        if not number:
+            raise BadInput(
+                f'unlabelled is {self.unlabelled}, but all training land is labelled.',
+                'Set it to 0, or give images of more land than labels.',
+            )
+        labelled = sum(float(own.sum()) for own in cells)
+        return [
+            own * ((1 - self.unlabelled) / labelled) + free * (self.unlabelled / number)
+            for own, free in zip(cells, self.survey.free, strict=True)
+        ]
 
     def _epoch_length(self) -> int:
         twice = 2 * self.survey.counts(TRAINING).sum() / self.patch_size**2
@@ -363,7 +440,8 @@ class GeoTIFFDataModule(GeoDataModule):
 
         Args:
             sample: Of one of the datasets, in physical values.
-            prediction: (h, w) class numbers; by default ``prediction`` of the sample, if any.
+            prediction: Class numbers (h, w), or (t, h, w) of both dates; by default ``prediction``
+                of the sample, if any.
             title: Above it.
         """
         figure = _plots.draw_samples([self._row(sample, prediction)], self.labelled.classes)
@@ -429,13 +507,25 @@ class GeoTIFFDataModule(GeoDataModule):
                 yield self.val_dataset[patch]
 
     def predict(self, task: nn.Module, sample: Sample) -> Tensor:
-        """Predict the class numbers (h, w) of a sample with a task."""
-        batch = self.aug({key: value[None] for key, value in sample.items()})
+        """Predict the class numbers of a sample with a task.
+
+        Args:
+            task: Takes standardised images.
+            sample: Of one of the datasets, in physical values.
+
+        Returns:
+            (h, w), or (t, h, w) if the task makes its own maps of pairs.
+        """
         device = next(task.parameters()).device
+        batch = self.aug({key: value[None].to(device) for key, value in sample.items()})
         was_training = task.training
+        # tasks of pairs that make several maps say how
+        maps = getattr(task.eval(), 'maps', None)
         with torch.inference_mode():
-            scores = task.eval()(batch['image'].to(device))[0].cpu()
+            scores = (task(batch['image']) if maps is None else maps(batch))[0].cpu()
         task.train(was_training)
+        if maps is not None:
+            return scores
         return (scores[0] > 0).long() if len(scores) == 1 else scores.argmax(0)
 
     def _row(self, sample: Sample, prediction: Tensor | None) -> _plots.Row:
@@ -445,9 +535,13 @@ class GeoTIFFDataModule(GeoDataModule):
         mean, std = dates.mean((0, 2, 3)), dates.std((0, 2, 3)) + _TINY
         titles = ('before', 'after') if self.is_change else ('image',)
         shown = sample.get('prediction') if prediction is None else prediction
-        maps = {'label': sample['mask'].squeeze().cpu().numpy()}
+        maps = _by_date('label', sample['mask'])
+        if 'mask_change' in sample:
+            maps['change'] = _plots.paint_change(sample['mask_change'][0].cpu().numpy())
         if shown is not None:
-            maps['prediction'] = shown.squeeze().cpu().numpy()
+            maps |= _by_date('prediction', shown)
+        if self._tells_change and 'prediction' in maps:
+            maps['prediction'] = _plots.paint_change(maps['prediction'])
         return _plots.Row(
             {
                 title: quicklook(date, mean, std, bands)
@@ -455,6 +549,12 @@ class GeoTIFFDataModule(GeoDataModule):
             },
             maps,
         )
+
+    @property
+    def _tells_change(self) -> bool:
+        """Whether the model of the training tells change alone, whatever the labels tell."""
+        task = None if self.trainer is None else self.trainer.lightning_module
+        return task is not None and task.hparams.get('semantic') is False
 
     def places(self) -> Iterator[tuple[Scene, Grid]]:
         """Yield a scene of each place once, with a small grid to draw it on."""
@@ -495,7 +595,7 @@ def _used_for(parts: Parts, role: int, grid: Grid, window: Window) -> NDArray[np
 
 def _chosen(**paths: Paths | None) -> dict[str, Paths]:
     """Give the images, or the earlier and later ones."""
-    given = {name: value for name, value in paths.items() if value is not None}
+    given = _given(**paths)
     if set(given) not in ({'images'}, {'before', 'after'}):
         raise BadParameter(
             f'GeoTIFFDataModule needs images, or before and after; it got '
@@ -503,6 +603,38 @@ def _chosen(**paths: Paths | None) -> dict[str, Paths]:
             'Give images for segmentation, before and after for change.',
         )
     return given
+
+
+def _given(**paths: Paths | None) -> dict[str, Paths]:
+    return {name: value for name, value in paths.items() if value is not None}
+
+
+def _check_number(
+    hparams: Mapping[str, Any], what: str, classes: Sequence[LabelClass], told: int | None
+) -> None:
+    """See that a model tells as many classes as there are."""
+    if told in (None, len(classes)):
+        return
+    names = ', '.join(f'{entry.value} {entry.name}' for entry in classes)
+    argument = next((name for name in _NUMBERS if hparams.get(name) is not None), None)
+    if argument is None:
+        raise BadParameter(
+            f'The model tells {told} classes apart, but {what} {len(classes)}: {names}.',
+            'Choose a task or model that tells more, or join classes of the labels.',
+        )
+    offset = hparams[argument] - (told or 0)
+    raise BadParameter(
+        f'model.{argument} is {hparams[argument]}, but {what} {len(classes)} classes: {names}.',
+        f'Set it to {len(classes) + offset}.',
+    )
+
+
+def _by_date(title: str, maps: Tensor) -> dict[str, NDArray[Any]]:
+    """Give maps (t, h, w), or a single one (h, w), titles."""
+    values = maps.cpu().numpy().reshape(-1, *maps.shape[-2:])
+    if len(values) == 1:
+        return {title: values[0]}
+    return {f'{title} {date}': v for date, v in zip(('before', 'after'), values, strict=True)}
 
 
 def _under(root: str, paths: Paths) -> Any:

@@ -16,6 +16,7 @@ from torchgeo_ext.datasets._labels import (
     LabelReader,
     Labels,
     RasterLabels,
+    open_labels,
     read_labels,
 )
 from torchgeo_ext.datasets.vector_labels import VectorLabels, labels_for
@@ -28,7 +29,7 @@ from torchgeo_ext.progress import Progress, portion
 Layer = Paths | VectorLabels
 
 #: Names of a pair's maps in its scene.
-BEFORE, AFTER, CHANGE, MAP = 'before', 'after', 'change', 'map'
+BEFORE, AFTER, CHANGE, MAP, PSEUDO = 'before', 'after', 'change', 'map', 'pseudo'
 
 #: Levels of damage where none are given: xBD's.
 _LEVELS = dict(enumerate(XBDDamage.classes[1:], start=1))
@@ -47,6 +48,7 @@ class PairLayers:
     labels_after: Layer | None = None
     map_before: Layer | None = None
     damage: Layer | None = None
+    pseudo_labels: Layer | None = None
 
     def __post_init__(self) -> None:
         given = [name for name, layer in vars(self).items() if layer is not None]
@@ -89,17 +91,26 @@ class PairLayers:
         """
         if self.damage is not None:
             return _open_damage(self.damage, grids, options, progress), {}
+        counted, maps = self._open_labels(grids, options, portion(progress, 0, 0.9))
+        if self.pseudo_labels is not None:
+            maps[PSEUDO] = _open_change(
+                self.pseudo_labels,
+                grids,
+                replace(options, argument='pseudo_labels'),
+                portion(progress, 0.9, 1),
+            )
+        return counted, maps
+
+    def _open_labels(
+        self, grids: Sequence[Grid], options: LabelOptions, progress: Progress
+    ) -> tuple[Labels | None, dict[str, Labels]]:
         names = 'labels_before', 'labels_after', 'map_before'
         cover = {name: layer for name in names if (layer := getattr(self, name)) is not None}
         if not cover:
             return labels_for(self.labels, grids, options, change=True, progress=progress), {}
-        change = labels_for(
-            self.labels,
-            grids,
-            replace(options, class_field=None, classes=None),
-            change=True,
-            progress=portion(progress, 0, 0.5),
-        )
+        change = None
+        if self.labels is not None:
+            change = _open_change(self.labels, grids, options, portion(progress, 0, 0.5))
         found = _open_cover(cover, grids, options, portion(progress, 0.5, 1))
         maps: dict[str, Labels] = {MAP: found['map_before']} if 'map_before' in found else {}
         if 'labels_after' not in found:
@@ -149,6 +160,16 @@ class KindsOfChange:
 def differing(before: NDArray[np.int64], after: NDArray[np.int64]) -> NDArray[np.int64]:
     """Tell where the land cover of two dates differs: 0 no, 1 yes, ``IGNORE`` where unknown."""
     return np.where((before > 0) & (after > 0), before != after, IGNORE)
+
+
+def _open_change(
+    layer: Layer, grids: Sequence[Grid], options: LabelOptions, progress: Progress
+) -> Labels:
+    """Open a layer of change beside others, whose field and classes are not its own."""
+    if isinstance(layer, VectorLabels):
+        return layer.labels
+    options = replace(options, class_field=None, classes=None)
+    return open_labels(layer, grids, options, change=True, progress=progress)
 
 
 def _open_damage(

@@ -19,6 +19,7 @@ from torchgeo_ext.datasets._pair_labels import (
     BEFORE,
     CHANGE,
     MAP,
+    PSEUDO,
     Layer,
     PairLayers,
     differing,
@@ -71,6 +72,8 @@ class GeoPair(SceneDataset):
         damage: Polygons of buildings with their level of damage in ``class_field``, a number or a
             name, or rasters of such numbers. Levels are xBD's (1 no damage, 2 minor damage, 3 major
             damage, 4 destroyed) unless ``classes`` has others.
+        pseudo_labels: Change as something else sees it, such as another model, given as
+            ``labels`` are: ``mask_pseudo`` (1, h, w), 0, 1, and -1 where unknown.
         between: Images of further dates between the two, each given as ``before`` is.
         clouds: Cloud masks of each date in time order (on any grid), each given as ``before`` is.
         cloud_values: Values of these that mean cloud; all but 0 if neither these nor bits are
@@ -105,6 +108,7 @@ class GeoPair(SceneDataset):
         labels_after: Layer | None = None,
         map_before: Layer | None = None,
         damage: Layer | None = None,
+        pseudo_labels: Layer | None = None,
         between: Sequence[Places] = (),
         clouds: Sequence[Places] = (),
         cloud_values: Sequence[int] = (),
@@ -121,7 +125,7 @@ class GeoPair(SceneDataset):
         cache: int = CACHE,
         progress: Progress = silent,
     ) -> None:
-        layers = PairLayers(labels, labels_before, labels_after, map_before, damage)
+        layers = PairLayers(labels, labels_before, labels_after, map_before, damage, pseudo_labels)
         self._levels = damage is not None
         options = ImageOptions(
             bands=bands,
@@ -156,7 +160,7 @@ class GeoPair(SceneDataset):
                 tuple(date[number] for date in cloudy),
                 CloudRule(cloud_values, cloud_bits),
                 maps=maps,
-                inputs=frozenset({MAP}),
+                inputs=frozenset({MAP, PSEUDO}),
             )
             for number, (grid, images) in enumerate(zip(grids, places, strict=True))
         ]
@@ -171,6 +175,8 @@ class GeoPair(SceneDataset):
 
     def _layers(self, maps: Mapping[str, torch.Tensor]) -> Sample:
         sample: Sample = {'mask_before': maps[MAP][None]} if MAP in maps else {}
+        if PSEUDO in maps:
+            sample['mask_pseudo'] = maps[PSEUDO].clamp(max=1)[None]
         if AFTER in maps:
             dates = torch.stack([maps[BEFORE], maps[AFTER]])
             if CHANGE in maps:
@@ -194,10 +200,9 @@ class GeoPair(SceneDataset):
     @property
     def told_classes(self) -> tuple[LabelClass, ...]:
         """What a bundle of a model of it lists as classes: land cover and damage without none."""
-        maps = self.scenes[0].maps
-        if maps:
-            return maps[AFTER if AFTER in maps else MAP].classes[1:]
-        return self.classes[1:] if self._levels else self.classes
+        if self.mask_layers == 2 or self._levels:
+            return self.classes[1:]
+        return self.map_classes[1:] or self.classes
 
 
 def _by_date(

@@ -56,6 +56,15 @@ class PairTask(BaseTask):
     def head_arguments(self, known: Mapping[str, Any]) -> dict[str, Any]:
         """Give the numbers of classes under the names that the network's builder knows."""
 
+    @property
+    def mask_values(self) -> Mapping[int, int]:
+        """Numbers of values that labels of one's own pairs must have, 0 included.
+
+        By the number of layers of ``mask``: 1, or 2 for the land cover of both dates. What is not
+        named cannot be learned from.
+        """
+        return {1: 2}
+
     @abstractmethod
     def make_metrics(self) -> dict[str, Metric]:
         """Make the metrics of one stage; each gives a dictionary of figures."""
@@ -71,6 +80,18 @@ class PairTask(BaseTask):
         Returns:
             The loss, and maps of classes to draw (b, t, h, w), t being 1 or 2.
         """
+
+    def maps(self, batch: Batch) -> Tensor:
+        """Predict a labelled batch without counting it.
+
+        Args:
+            batch: What the data module gives.
+
+        Returns:
+            Maps of classes to draw (b, t, h, w), t being 1 or 2.
+        """
+        metrics = {name: metric.to(self.device) for name, metric in self.make_metrics().items()}
+        return self.assess(batch, metrics)[1]
 
     def configure_models(self) -> None:
         """Build the network."""

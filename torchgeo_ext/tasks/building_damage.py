@@ -111,6 +111,11 @@ class BuildingDamage(PairTask):
         """Give the number of levels, with that for no building."""
         return {'num_classes': self.hparams['levels'] + 1}
 
+    @property
+    def mask_values(self) -> Mapping[int, int]:
+        """Expect the levels of damage, and none."""
+        return {1: self.hparams['levels'] + 1}
+
     def configure_losses(self) -> None:
         """Set up the loss."""
         self.criterion = BuildingDamageLoss()

@@ -91,13 +91,17 @@ class ConditionalChangeDetection(PairTask):
 
         Raises:
             BadParameter: If the model is not known or does not take these arguments, or the loss
-                is not known or not possible with this model.
+                is not known.
         """
         if loss not in ('ce', 'ce+contrast'):
             raise BadParameter(f'loss: {loss!r} is neither ce nor ce+contrast.')
         self.weights = weights
         self.backbone_weights = backbone_weights
         super().__init__()
+
+    def on_fit_start(self) -> None:
+        """Refuse a loss that the network has nothing for; who only predicts needs none."""
+        model, loss = self.hparams['model'], self.hparams['loss']
         if loss == 'ce+contrast' and not hasattr(self.model, 'contrast'):
             raise BadParameter(
                 f'loss: {model} has no features that {loss} could compare.', 'Choose ce.'
@@ -107,6 +111,12 @@ class ConditionalChangeDetection(PairTask):
         """Give the number of the map's classes and of the outputs."""
         classes = self.hparams['map_classes']
         return {'map_classes': classes, 'num_classes': classes if self.hparams['semantic'] else 2}
+
+    @property
+    def mask_values(self) -> Mapping[int, int]:
+        """Expect change or, for new classes, the land cover of both dates."""
+        change = {} if self.hparams['semantic'] else {1: 2}
+        return change | {2: self.hparams['map_classes']}
 
     def configure_losses(self) -> None:
         """Set up the losses."""

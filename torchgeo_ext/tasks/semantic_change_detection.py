@@ -100,6 +100,11 @@ class SemanticChangeDetection(PairTask):
         name = 'semantic_classes' if 'semantic_classes' in known else 'num_classes'
         return {name: self.hparams['num_classes']}
 
+    @property
+    def mask_values(self) -> Mapping[int, int]:
+        """Expect the land cover of both dates."""
+        return {2: self.hparams['num_classes']}
+
     def configure_losses(self) -> None:
         """Set up the loss."""
         self.criterion = SemanticChangeLoss(self.hparams['loss'])

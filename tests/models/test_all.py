@@ -13,6 +13,7 @@ SMALL = {
     'fusu': {'backbone': 'hrnet_w18_small', 'series_chans': 4, 'semantic_classes': 3},
     'hyscdg': {'backbone': 'mobilenet_v2', 'semantic_classes': 3},
     'lenet': {'backbone': 'swinv2_tiny_window8_256'},
+    'segmenter': {'backbone': 'eurosat_baseline3'},
     'tcssm': {'text_features': 8},
     'mapformer': {'backbone': 'b1', 'map_classes': 3},
 }

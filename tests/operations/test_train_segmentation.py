@@ -157,6 +157,27 @@ def test_a_decoder_torchgeo_does_not_offer(layers, tmp_path):
         assert bundle.build()(torch.zeros(1, 2, 64, 64)).shape == (1, 3, 64, 64)
 
 
+def test_a_backbone_segmentation_models_pytorch_does_not_have(layers, tmp_path):
+    options = TINY | {'architecture': 'upernet', 'batch_size': 2}
+    donor = build_task(
+        'segmentation',
+        {'model': 'upernet', 'backbone': 'eurosat_baseline3', 'in_channels': 3, 'num_classes': 2},
+        None,
+        ('B04', 'B03', 'B02'),
+    )[0]
+    torch.save(donor.model.encoder.state_dict(), tmp_path / 'encoder.pth')
+    train_segmentation(
+        *layers, tmp_path / 'm', backbone='eurosat_baseline3',
+        weights=str(tmp_path / 'encoder.pth'), **options,
+    )  # fmt: skip
+    bundle = read_bundle(tmp_path / 'm')
+    assert bundle.card.architecture['class'] == 'MaskedSegmentation'
+    assert 'made for 3 bands' in bundle.card.training['start']
+    segment_image(layers[0], tmp_path / 'map.tif', bundle=tmp_path / 'm')
+    with rasterio.open(tmp_path / 'map.tif') as dataset:
+        assert dataset.shape == CLASSES.shape
+
+
 def test_weights_of_other_bands_are_adapted_and_the_report_says_so(layers, tmp_path):
     arguments = {'model': 'unet', 'backbone': 'mobilenet_v2', 'in_channels': 5, 'num_classes': 2}
     donor, _ = build_task('segmentation', arguments, None, tuple('abcde'))

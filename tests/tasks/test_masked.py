@@ -5,6 +5,8 @@ from torch import nn
 from torchmetrics.functional.classification import multiclass_f1_score, multiclass_jaccard_index
 
 from torchgeo_ext.errors import BadParameter
+from torchgeo_ext.models import VMamba_Weights, _weights
+from torchgeo_ext.models.vmamba import SIZES, VMambaClassifier
 from torchgeo_ext.tasks import MaskedChangeDetection, MaskedSegmentation
 from torchgeo_ext.tasks._masked import FURTHER_DECODERS, LabelledPixels, PixelConfusion, Scores
 
@@ -122,3 +124,35 @@ def test_a_registered_network_takes_no_weights_of_an_encoder():
 def test_class_weights_arrive():
     task = segmentation(class_weights=[1.0, 2.0, 3.0])
     assert task.criterion.criterion.weight.tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize('model', ['upernet', 'fpn'])
+def test_decoders_go_onto_any_backbone(model):
+    task = segmentation(model=model, backbone='eurosat_baseline3', freeze_backbone=True)
+    assert task(torch.rand(2, 2, 40, 30)).shape == (2, 3, 40, 30)
+    learning = {name for name, parameter in task.named_parameters() if parameter.requires_grad}
+    assert learning
+    assert not any(name.startswith('model.encoder.') for name in learning)
+    # a name that segmentation_models_pytorch has too is its own
+    assert hasattr(segmentation(model=model, backbone='mobilenet_v2').model, 'segmentation_head')
+
+
+def test_a_backbone_starts_from_published_weights_by_name(tmp_path, monkeypatch):
+    weights = VMamba_Weights.IMAGENET_TINY
+    published = VMambaClassifier(SIZES['tiny']).state_dict()
+    torch.save({'model': published}, tmp_path / 'vmamba.pth')
+    monkeypatch.setattr(_weights, 'weights_file', lambda weights: tmp_path / 'vmamba.pth')
+    task = segmentation(model='upernet', backbone='vmamba_tiny', weights=str(weights))
+    key = 'layers.0.blocks.0.op.Ds'
+    assert torch.equal(task.model.encoder.state_dict()[key], published[key])
+    with pytest.raises(BadParameter, match="'imagenet' is not the name of weights of vmamba_tiny"):
+        segmentation(model='upernet', backbone='vmamba_tiny', weights='imagenet')
+
+
+def test_a_registered_network_segments():
+    task = segmentation(model='cvmhunet')
+    assert task(torch.rand(1, 2, 40, 30)).shape == (1, 3, 40, 30)
+    with pytest.raises(BadParameter, match='cvmhunet has no decoder of its own'):
+        segmentation(model='cvmhunet', freeze_decoder=True)
+    with pytest.raises(BadParameter, match='weights: cvmhunet cannot start from True'):
+        segmentation(model='cvmhunet', weights=True)

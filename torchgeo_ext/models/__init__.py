@@ -78,6 +78,7 @@ from torchgeo_ext.models.satmaepp import (
     satmaepp_sentinel2_vitb,
     satmaepp_sentinel2_vitl,
 )
+from torchgeo_ext.models.segmenter import Segmenter, segmenter
 from torchgeo_ext.models.semicdvl import SemiCDVL, semicdvl
 from torchgeo_ext.models.skysense import SkySense, skysense_sentinel1_vitl, skysense_sentinel2_vitl
 from torchgeo_ext.models.tcssm import TCSSM, tcssm
@@ -130,6 +131,7 @@ __all__ = (
     'SatMAEPP',
     'SatMAEPPMAE',
     'SatMAEPP_Weights',
+    'Segmenter',
     'SemiCDVL',
     'SkySense',
     'TinyCD',
@@ -181,6 +183,7 @@ __all__ = (
     'satmaepp_sentinel2_mae_vitl',
     'satmaepp_sentinel2_vitb',
     'satmaepp_sentinel2_vitl',
+    'segmenter',
     'semicdvl',
     'skysense_sentinel1_vitl',
     'skysense_sentinel2_vitl',

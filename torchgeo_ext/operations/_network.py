@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Architecture = Literal[
-    'unet', 'unet++', 'deeplabv3', 'deeplabv3+', 'dpt', 'fcn', 'fpn', 'linknet', 'manet', 'pan',
-    'pspnet', 'segformer', 'upernet',
+    'unet', 'unet++', 'cvmhunet', 'deeplabv3', 'deeplabv3+', 'dpt', 'fcn', 'fpn', 'linknet',
+    'manet', 'pan', 'pspnet', 'segformer', 'upernet',
 ]  # fmt: skip
 RegisteredArchitecture = Literal[
     'bit', 'cfnet', 'changeformer', 'changemamba_bcd_tiny', 'fsgnet', 'tinycd',
@@ -33,7 +33,7 @@ ChangeArchitecture = Literal[
 IMAGENET = 'imagenet'
 
 #: Networks without a choice of backbones, which start at random.
-_WHOLE = ('fcn', *get_args(RegisteredArchitecture))
+_WHOLE = ('cvmhunet', 'fcn', *get_args(RegisteredArchitecture))
 
 #: Backbones of the one architecture that brings its own.
 _BTC_BACKBONES = ('swin_base', 'swin_small', 'swin_tiny')
@@ -65,7 +65,7 @@ def build_task(
 
     task_class: Any = MaskedSegmentation if kind == 'segmentation' else MaskedChangeDetection
     model, backbone = arguments['model'], arguments['backbone']
-    check_backbone(model, backbone)
+    check_backbone(model, backbone, kind)
     if model in _WHOLE and weights:
         raise BadParameter(
             f'weights: there are none for the architecture {model}, but {weights!r} was asked for.',
@@ -93,14 +93,23 @@ def build_task(
     return task, 'The network starts from random weights.'
 
 
-def check_backbone(architecture: str, backbone: str) -> None:
+def check_backbone(
+    architecture: str, backbone: str, kind: Literal['segmentation', 'change']
+) -> None:
     """See that there is a backbone of that name.
+
+    Args:
+        architecture: What it is for.
+        backbone: Its name.
+        kind: What the network is to do.
 
     Raises:
         BadParameter: If not; the hint has similar names.
     """
     import timm
     from segmentation_models_pytorch.encoders import get_encoder_names
+
+    from torchgeo_ext.tasks._registered import takes_any_backbone
 
     if architecture in _WHOLE:
         return
@@ -109,6 +118,8 @@ def check_backbone(architecture: str, backbone: str) -> None:
     elif architecture == 'changevit':
         known = [name for name in timm.list_models() if name.startswith('vit_')]
     else:
+        if kind == 'segmentation' and takes_any_backbone(architecture, backbone):
+            return
         known = [*get_encoder_names(), *(f'tu-{name}' for name in timm.list_models())]
     # timm's names may be followed by a training tag
     if backbone.split('.')[0] not in known:

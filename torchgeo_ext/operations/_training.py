@@ -287,8 +287,11 @@ def make_card(done: Training) -> 'BundleCard':
 def _architecture_class(done: Training) -> str:
     from torchgeo_ext import registry
     from torchgeo_ext.tasks._masked import FURTHER_DECODERS
+    from torchgeo_ext.tasks._registered import takes_any_backbone
 
-    if done.settings.architecture in {*FURTHER_DECODERS, *registry.models}:
+    architecture, backbone = done.settings.architecture, done.settings.backbone
+    ours = architecture in {*FURTHER_DECODERS, *registry.models}
+    if ours or (done.kind == 'segmentation' and takes_any_backbone(architecture, backbone)):
         return type(done.task).__name__
     # the same network, and TorchGeo alone can read it
     return 'SemanticSegmentation' if done.kind == 'segmentation' else 'ChangeDetection'

@@ -89,7 +89,9 @@ def train_segmentation(
         bands: Numbers of the bands to learn from; all if left out.
         architecture: Decoder of the network.
         backbone: Encoder of the network: a name of segmentation_models_pytorch (resnet18,
-            efficientnet-b0, mobilenet_v2, mit_b0, ...) or tu- with one of timm (tu-convnext_tiny).
+            efficientnet-b0, mobilenet_v2, mit_b0, ...) or tu- with one of timm (tu-convnext_tiny);
+            for upernet and fpn also one of this package or TorchGeo (dynamicvis_b, vmamba_tiny,
+            vit_small_patch16_224, ...).
         weights: What to start from: "imagenet", published weights by name such as
             ResNet18_Weights.SENTINEL2_ALL_MOCO, a checkpoint or a model folder; random if left out.
         patch_size: Side of the square pieces of image learned from; smaller for small images.

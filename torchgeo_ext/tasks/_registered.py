@@ -1,12 +1,31 @@
-"""Networks by their names in the registry."""
+"""Networks and backbones by their names in the registry."""
 
 import inspect
 from collections.abc import Mapping
 from typing import Any
 
 from torch import nn
+from torchgeo.models import get_weight
+from torchvision.models import WeightsEnum
 
 from torchgeo_ext.errors import BadParameter
+
+#: Decoders for every backbone of the registry.
+_DECODERS = ('upernet', 'fpn')
+
+
+def takes_any_backbone(model: str, backbone: str) -> bool:
+    """Tell whether a decoder goes onto a backbone of the registry.
+
+    Backbones that segmentation_models_pytorch has by the same name are its own.
+    """
+    from segmentation_models_pytorch.encoders import get_encoder_names
+
+    from torchgeo_ext.models.features import list_backbones
+
+    return (
+        model in _DECODERS and backbone in list_backbones() and backbone not in get_encoder_names()
+    )
 
 
 def builder_parameters(model: str) -> Mapping[str, inspect.Parameter]:
@@ -47,3 +66,59 @@ def build_registered(
         )
     network: nn.Module = registry.models[model](**given)
     return network
+
+
+def refuse_weights(model: str, weights: object) -> None:
+    """See that no weights of an encoder are asked for where there is no choice of one.
+
+    Raises:
+        BadParameter: If there are some.
+    """
+    if weights:
+        raise BadParameter(
+            f'weights: {model} cannot start from {weights!r} here.',
+            'Leave weights out, or load a state_dict into the model of the task.',
+        )
+
+
+def published_weights(weights: WeightsEnum | str | bool | None, backbone: str) -> Any:
+    """Find published weights of a backbone of the registry.
+
+    Args:
+        weights: The weights or their name; nothing to start at random.
+        backbone: What they are for, for messages.
+
+    Raises:
+        BadParameter: If there are no weights of that name.
+    """
+    if not weights or isinstance(weights, WeightsEnum):
+        return weights or None
+    try:
+        return get_weight(str(weights))
+    except ValueError as error:
+        raise BadParameter(
+            f'weights: {weights!r} is not the name of weights of {backbone}.',
+            'Name published weights, such as VMamba_Weights.IMAGENET_TINY, or load a state_dict '
+            'into the model of the task.',
+        ) from error
+
+
+def freeze_parts(network: nn.Module, hparams: Mapping[str, Any]) -> None:
+    """Keep the encoder or the decoder of a network from learning, as a task was told.
+
+    Args:
+        network: The network.
+        hparams: With ``freeze_backbone`` and ``freeze_decoder``.
+
+    Raises:
+        BadParameter: If the network has no such part.
+    """
+    for argument, part in (('freeze_backbone', 'encoder'), ('freeze_decoder', 'decoder')):
+        if not hparams[argument]:
+            continue
+        if not hasattr(network, part):
+            raise BadParameter(
+                f'{argument}: {hparams["model"]} has no {part} of its own.',
+                f'Leave {argument} out, or choose another model.',
+            )
+        network.get_submodule(part).requires_grad_(False)

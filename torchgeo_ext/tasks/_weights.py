@@ -176,8 +176,9 @@ def _best_fit(network: Any, state: Mapping[str, Tensor]) -> tuple[nn.Module, dic
     for target in (network, network.encoder):
         own = target.state_dict()
         for prefix in _PREFIXES:
-            # timm's networks lie under "model" in segmentation_models_pytorch
-            for added in ('', 'model.'):
+            # timm's networks lie under "model" in segmentation_models_pytorch, and those of other
+            # libraries under "network" in our backbones
+            for added in ('', 'model.', 'network.'):
                 renamed = {
                     added + name.removeprefix(prefix): value
                     for name, value in state.items()

@@ -8,9 +8,8 @@ from torch import Tensor
 from torchgeo.tasks import ChangeDetection
 from torchvision.models import WeightsEnum
 
-from torchgeo_ext.errors import BadParameter
 from torchgeo_ext.tasks._masked import FURTHER_DECODERS, MaskedLabels
-from torchgeo_ext.tasks._registered import build_registered
+from torchgeo_ext.tasks._registered import build_registered, freeze_parts, refuse_weights
 
 
 class MaskedChangeDetection(MaskedLabels, ChangeDetection):
@@ -83,16 +82,14 @@ class MaskedChangeDetection(MaskedLabels, ChangeDetection):
                 classes=classes,
             )
         elif name in registry.models:
-            if self.weights:
-                raise BadParameter(
-                    f'weights: {name} cannot start from {self.weights!r} here.',
-                    'Leave weights out, or load a state_dict into the model of the task.',
-                )
+            refuse_weights(name, self.weights)
             self.model = build_registered(
                 name, bands, {'num_classes': classes}, type(self).__name__
             )
         else:
             super().configure_models()
+            return
+        freeze_parts(self.model, self.hparams)
 
     @property
     def fuses_early(self) -> bool:

@@ -8,6 +8,13 @@ from torchgeo.tasks import SemanticSegmentation
 from torchvision.models import WeightsEnum
 
 from torchgeo_ext.tasks._masked import FURTHER_DECODERS, MaskedLabels
+from torchgeo_ext.tasks._registered import (
+    build_registered,
+    freeze_parts,
+    published_weights,
+    refuse_weights,
+    takes_any_backbone,
+)
 
 
 class MaskedSegmentation(MaskedLabels, SemanticSegmentation):
@@ -15,7 +22,10 @@ class MaskedSegmentation(MaskedLabels, SemanticSegmentation):
 
     Every loss leaves out pixels without label (``ignore_index``), scores come from one confusion
     matrix, and ``model`` may be any decoder of segmentation_models_pytorch: besides TorchGeo's
-    also ``deeplabv3``, ``fpn``, ``linknet``, ``manet``, ``pan``, ``pspnet`` and ``unet++``.
+    also ``deeplabv3``, ``fpn``, ``linknet``, ``manet``, ``pan``, ``pspnet`` and ``unet++``. ``fpn``
+    and ``upernet`` also go onto every backbone of
+    :func:`~torchgeo_ext.models.features.list_backbones`; and a registered model that makes a map
+    of an image, such as ``cvmhunet``, brings its own backbone.
     """
 
     def __init__(
@@ -42,9 +52,10 @@ class MaskedSegmentation(MaskedLabels, SemanticSegmentation):
 
         Args:
             model: Name of a network, see above; TorchGeo's task takes its own alone.
-            backbone: Name of its encoder in timm or segmentation_models_pytorch.
+            backbone: Name of its encoder in timm or segmentation_models_pytorch, or of a backbone
+                of this package or TorchGeo.
             weights: Weights of the encoder to start from: True for those of ImageNet, or their
-                name or file.
+                name or file; for backbones of this package or TorchGeo their name alone.
             in_channels: Bands of each image.
             task: ``binary``, ``multiclass`` or ``multilabel``.
             num_classes: Number of classes of ``multiclass``.
@@ -65,13 +76,32 @@ class MaskedSegmentation(MaskedLabels, SemanticSegmentation):
 
     def configure_models(self) -> None:
         """Build the network."""
-        decoder = FURTHER_DECODERS.get(self.hparams['model'])
-        if decoder is None:
+        from torchgeo_ext import registry
+
+        name, backbone = self.hparams['model'], self.hparams['backbone']
+        bands = self.hparams['in_channels']
+        classes = self.hparams['num_classes'] or self.hparams['num_labels'] or 1
+        if takes_any_backbone(name, backbone):
+            arguments = {
+                'backbone': backbone,
+                'decoder': name,
+                'backbone_weights': published_weights(self.weights, backbone),
+                'num_classes': classes,
+            }
+            self.model = build_registered('segmenter', bands, arguments, type(self).__name__)
+        elif name in FURTHER_DECODERS:
+            self.model = FURTHER_DECODERS[name](
+                encoder_name=backbone,
+                encoder_weights='imagenet' if self.weights is True else None,
+                in_channels=bands,
+                classes=classes,
+            )
+        elif name in registry.models:
+            refuse_weights(name, self.weights)
+            self.model = build_registered(
+                name, bands, {'num_classes': classes}, type(self).__name__
+            )
+        else:
             super().configure_models()
             return
-        self.model = decoder(
-            encoder_name=self.hparams['backbone'],
-            encoder_weights='imagenet' if self.weights is True else None,
-            in_channels=self.hparams['in_channels'],
-            classes=self.hparams['num_classes'] or self.hparams['num_labels'] or 1,
-        )
+        freeze_parts(self.model, self.hparams)

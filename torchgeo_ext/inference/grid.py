@@ -130,6 +130,15 @@ class Grid:
             Window(first_column, first_row, last_column - first_column, last_row - first_row)
         )
 
+    def coarser(self, factor: int) -> 'Grid':
+        """Return the grid of pixels that many times as wide; the last ones may reach beyond."""
+        return Grid(
+            self.crs,
+            self.transform @ Affine.scale(factor),
+            -(-self.width // factor),
+            -(-self.height // factor),
+        )
+
     def windows(self, size: int) -> Iterator[Window]:
         """Yield windows of at most ``size`` x ``size`` pixels, row by row, each pixel once."""
         for row in range(0, self.height, size):

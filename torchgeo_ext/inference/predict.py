@@ -85,6 +85,7 @@ def predict_raster(
     device: str = 'auto',
     mask: Mask | None = None,
     join_bands: bool = False,
+    reduction: int = 1,
     progress: Progress = silent,
 ) -> PredictSummary:
     """Run a model over rasters and write what it gives.
@@ -127,6 +128,10 @@ def predict_raster(
         mask: Where to predict; the rest becomes nodata.
         join_bands: Give the model (b, c, h, w) with the bands of all sources one after the other,
             which may then differ in their number.
+        reduction: Pixels that the model reads, along one side, for each pixel it gives: it then
+            maps tiles (b, c, h, w) to (b, k, h / reduction, w / reduction), and the outputs have
+            pixels that many times as wide. They are valid where at least half of what they cover
+            is. Tile size and overlap must be multiples of it.
         progress: Told how far the work is; stops it by raising.
 
     Returns:
@@ -142,16 +147,20 @@ def predict_raster(
     sources = (sources,) if isinstance(sources, RasterSource) else tuple(sources)
     _check_arguments(sources, outputs, batch_size)
     check_merge(merge)
-    tiling = grid.tiles(tile_size, overlap)
-    runner = ModelRunner(model, pick_device(device), batch_size, tile_size)
+    _check_reduction(reduction, tile_size, overlap)
+    coarse = grid if reduction == 1 else grid.coarser(reduction)
+    tiling = coarse.tiles(tile_size // reduction, overlap // reduction)
+    runner = ModelRunner(model, pick_device(device), batch_size, tile_size, reduction)
     tags = _provenance(model, sources, {'tile_size': tile_size, 'overlap': overlap, 'merge': merge})
     with ExitStack() as stack:
-        reader = TileReader(sources, mask, grid, tiling, runner.channels_last, join_bands)
+        reader = TileReader(
+            sources, mask, grid, tiling, runner.channels_last, join_bands, reduction
+        )
         stack.enter_context(reader)
         stack.enter_context(rasterio.Env(GDAL_CACHEMAX=reader.cache_bytes))
         stack.enter_context(runner.evaluating())
         stack.enter_context(torch.inference_mode())
-        run = _Run(reader, runner, grid, tiling, merge, progress, stack)
+        run = _Run(reader, runner, coarse, tiling, merge, progress, stack)
         run.write(outputs, tags)
     return PredictSummary(
         tiles=run.done - run.skipped,
@@ -212,7 +221,7 @@ class _Run:
             self._text = 'Predicting'
             logger.info(
                 'Predicting %d tiles of %d pixels, %d at once',
-                len(self._tiling), self._tiling.tile_size, self._runner.batch_size,
+                len(self._tiling), self._runner.tile_size, self._runner.batch_size,
             )  # fmt: skip
             strips = self._strips(encoders)
             self._total = sum(len(self._columns(s)) for s in strips) * len(self._tiling.y.starts)
@@ -342,6 +351,18 @@ def _check_arguments(
                 f'{output.argument}: {path} is also the {taken[path]}.', 'Choose another file.'
             )
         taken[path] = output.argument
+
+
+def _check_reduction(reduction: int, tile_size: int, overlap: int) -> None:
+    if reduction < 1:
+        raise BadParameter(f'reduction: {reduction} is not a positive number of pixels.')
+    for name, value in (('tile_size', tile_size), ('overlap', overlap)):
+        if value % reduction:
+            raise BadParameter(
+                f'{name}: {value} is not a multiple of {reduction}, the pixels the model reads for '
+                'each that it gives.',
+                f'Choose for instance {value - value % reduction or reduction}.',
+            )
 
 
 def _provenance(

@@ -41,20 +41,30 @@ class ModelRunner:
         device: Where to compute.
         batch_size: Tiles at once; 0 chooses.
         tile_size: Height and width of tiles in pixels.
+        reduction: Pixels of a tile, along one side, for each pixel of the scores.
 
     Attributes:
         batch_size: Tiles at once, halved whenever memory was too small.
+        tile_size: Height and width of tiles in pixels.
         channels_last: Whether tiles are (h, w, c) in memory.
         workers: Number of batches to run at the same time.
         on_accelerator: Whether the device is something else than a CPU.
     """
 
-    def __init__(self, model: Model, device: torch.device, batch_size: int, tile_size: int) -> None:
+    def __init__(
+        self,
+        model: Model,
+        device: torch.device,
+        batch_size: int,
+        tile_size: int,
+        reduction: int = 1,
+    ) -> None:
         self.batch_size = batch_size or automatic_batch_size(device, tile_size)
         self.channels_last = False
         self.workers = 1
         self.on_accelerator = device.type != 'cpu'
-        self._model, self._device, self._tile_size = model, device, tile_size
+        self._model, self._device, self.tile_size = model, device, tile_size
+        self._reduction = reduction
         self._copy: nn.Module | None = None
         self._home = threading.get_ident()
         if isinstance(model, nn.Module):
@@ -120,7 +130,7 @@ class ModelRunner:
                 raise
             if len(tiles) == 1:
                 raise OutOfMemory(
-                    f'Not even one tile of {self._tile_size} x {self._tile_size} pixels fits into '
+                    f'Not even one tile of {self.tile_size} x {self.tile_size} pixels fits into '
                     f'the memory of {self._device} ({error}).',
                     'Choose a smaller tile_size, or another device.',
                 ) from error
@@ -164,7 +174,7 @@ class ModelRunner:
             return self._checked(self._own_model()(batch), len(tiles))
 
     def _checked(self, scores: Any, count: int) -> Tensor:
-        size = self._tile_size
+        size = self.tile_size // self._reduction
         if (
             not isinstance(scores, Tensor)
             or scores.ndim != 4
@@ -172,9 +182,9 @@ class ModelRunner:
         ):
             found = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
             raise BadParameter(
-                f'model: gives {found} for {count} tiles of {size} x {size} pixels instead of '
-                f'scores ({count}, classes, {size}, {size}).',
-                'Wrap the model so that it gives scores of the size of its input.',
+                f'model: gives {found} for {count} tiles of {self.tile_size} x {self.tile_size} '
+                f'pixels instead of scores ({count}, classes, {size}, {size}).',
+                'Wrap the model so that it gives scores of this size.',
             )
         return scores.float()
 

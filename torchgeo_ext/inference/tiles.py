@@ -11,6 +11,8 @@ from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
+from einops import rearrange
+from rasterio.windows import Window
 
 from torchgeo_ext.errors import BadInput, BadParameter
 from torchgeo_ext.inference.grid import Grid, Tile, Tiling
@@ -32,7 +34,8 @@ class TilePixels:
         tile: The tile.
         values: Float32 (t, c, tile, tile), or (t, tile, tile, c) for channels last; ``None`` if
             no pixel is valid. If bands are joined, t is 1 and c counts those of all rasters.
-        valid: Boolean (height, width) of the part of the tile that is inside of the grid.
+        valid: Boolean (height, width) of the part of the tile that is inside of the grid; of
+            pixels of the result.
     """
 
     tile: Tile
@@ -48,11 +51,12 @@ class TileReader:
     Args:
         sources: The rasters, of equally many bands unless these are joined.
         mask: What to process; everything if not given.
-        grid: The grid.
-        tiling: The tiles of the grid.
+        grid: The grid of what is read.
+        tiling: The tiles of the result.
         channels_last: Whether the bands come last in memory.
         join_bands: Whether the bands of the rasters follow each other, instead of the rasters as
             dates.
+        reduction: Pixels that are read, along one side, for each pixel of the result.
 
     Raises:
         BadInput: If a source cannot be brought onto the grid.
@@ -67,8 +71,10 @@ class TileReader:
         tiling: Tiling,
         channels_last: bool,
         join_bands: bool = False,
+        reduction: int = 1,
     ) -> None:
-        self._sources, self._grid, self._tiling = sources, grid, tiling
+        self._sources, self._grid, self._reduction = sources, grid, reduction
+        self._size = tiling.tile_size * reduction
         self._channels_last = channels_last
         self._local = threading.local()
         self._opening = threading.Lock()
@@ -86,7 +92,7 @@ class TileReader:
     @property
     def tile_bytes(self) -> int:
         """Memory of a tile's values."""
-        return 4 * math.prod(self._layout) * self._tiling.tile_size**2
+        return 4 * math.prod(self._layout) * self._size**2
 
     def read(self, tile: Tile) -> TilePixels:
         """Read a tile.
@@ -94,20 +100,34 @@ class TileReader:
         Raises:
             BadInput: If a file is damaged.
         """
-        shape = tile.window.height, tile.window.width
-        valid = np.ones(shape, bool) if self._mask is None else self._mask.read(tile.window)
-        size = self._tiling.tile_size
+        window, size = self._read_window(tile), self._size
+        shape = window.height, window.width
+        valid = np.ones(shape, bool) if self._mask is None else self._mask.read(window)
         values, parts = self._empty(size)
         for part, reader in zip(parts, self._readers(), strict=True):
             if not valid.any():
-                return TilePixels(tile, None, valid)
+                break
             if shape == (size, size):
-                _, valid_there = reader.read(tile.window, out=part)
+                _, valid_there = reader.read(window, out=part)
             else:
-                inside, valid_there = reader.read(tile.window)
+                inside, valid_there = reader.read(window)
                 part[...] = _reflect(inside, size)
             valid &= valid_there
+        valid = _most(valid, self._reduction)
         return TilePixels(tile, values if valid.any() else None, valid)
+
+    def _read_window(self, tile: Tile) -> Window:
+        """Return the pixels to read for a tile."""
+        if self._reduction == 1:
+            return tile.window
+        left, top = (self._reduction * o for o in (tile.window.col_off, tile.window.row_off))
+        width, height = self._grid.width - left, self._grid.height - top
+        return Window(
+            left,
+            top,
+            min(self._reduction * tile.window.width, width),
+            min(self._reduction * tile.window.height, height),
+        )
 
     def nothing_valid(self) -> BadInput:
         """Make the error that says that no tile has a valid pixel."""
@@ -150,7 +170,7 @@ class TileReader:
         """
         dataset: Any = reader.dataset
         height, width = dataset.block_shapes[0]
-        size = self._tiling.tile_size
+        size = self._size
         dtypes = [dataset.dtypes[band - 1] for band in reader.bands]
         pixel_bytes = sum(np.dtype(dtype).itemsize for dtype in dtypes)
         needed = (size + 2 * height) * (2 * size + 2 * width) * pixel_bytes
@@ -185,6 +205,18 @@ def _dates(readers: Sequence[WindowReader]) -> tuple[int, int]:
                 'Choose the same bands of all images.',
             )
     return len(readers), len(first.bands)
+
+
+def _most(valid: np.ndarray, reduction: int) -> np.ndarray:
+    """Tell of squares of pixels (h, w) whether at least half of each is valid."""
+    if reduction == 1:
+        return valid
+    missing = [(0, -length % reduction) for length in valid.shape]
+    squares = rearrange(
+        np.pad(valid, missing), '(h a) (w b) -> h w (a b)', a=reduction, b=reduction
+    )
+    most: np.ndarray = 2 * squares.sum(-1) >= reduction**2
+    return most
 
 
 def _reflect(values: np.ndarray, size: int) -> np.ndarray:

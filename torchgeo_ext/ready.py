@@ -46,11 +46,13 @@ class ReadyModel:
         builder: Model builder of the registry that takes these weights; empty for TorchGeo's
             U-Nets.
         bands_after: What it reads of the later date, if that is normalised otherwise.
+        units: What stored pixel values must be, if that is known; see
+            :data:`torchgeo_ext.preprocessing.Units`.
     """
 
     name: str
     title: str
-    task: Literal['segmentation', 'change', 'semantic_change']
+    task: Literal['segmentation', 'change', 'semantic_change', 'embedding']
     license: str
     source: str
     bands: tuple[ReadyBand, ...] = ()
@@ -60,11 +62,12 @@ class ReadyModel:
     weights: str = ''
     builder: str = ''
     bands_after: tuple[ReadyBand, ...] = ()
+    units: Literal['', '8 bit', 'digital numbers', 'reflectance', 'decibel'] = ''
 
     @property
     def dates(self) -> Literal[1, 2]:
         """How many images of one place it reads at once."""
-        return 1 if self.task == 'segmentation' else 2
+        return 1 if self.task in ('segmentation', 'embedding') else 2
 
     @property
     def first_value(self) -> int:
@@ -208,6 +211,29 @@ def _second(weights: str, builder: str, license: str, source: str) -> ReadyModel
     )
 
 
+#: Sentinel-2's bands of level 1C with the centre wavelengths of Sentinel-2A, in SSL4EO-S12's order.
+_SENTINEL2 = (
+    ('B01', 0.443), ('B02', 0.493), ('B03', 0.560), ('B04', 0.665), ('B05', 0.704), ('B06', 0.741),
+    ('B07', 0.783), ('B08', 0.833), ('B8A', 0.865), ('B09', 0.945), ('B10', 1.374), ('B11', 1.614),
+    ('B12', 2.202),
+)  # fmt: skip
+
+
+def _encoder(weights: str, builder: str, what: str, bands: tuple[ReadyBand, ...]) -> ReadyModel:
+    return ReadyModel(
+        name=weights,
+        title=f'{what}, pre-trained without labels on Sentinel-2 images of the whole world (L1C).',
+        task='embedding',
+        license='not stated with the file',
+        source='https://arxiv.org/abs/2211.07044',
+        bands=bands,
+        resolution=(8.0, 12.0),
+        weights=weights,
+        builder=builder,
+        units='digital numbers',
+    )
+
+
 def _canopy(member: str) -> ReadyModel:
     return ReadyModel(
         name=f'Unet_Weights.{member}',
@@ -257,6 +283,26 @@ _READY = (
         resolution=(0.3, 0.8),
         weights='ChangeAgent_Weights.LEVIR_MCI',
         builder='changeagent',
+    ),
+    ReadyModel(
+        name='rcf',
+        title='Random convolutional features of any bands (MOSAIKS); needs no training.',
+        task='embedding',
+        license='none needed',
+        source='https://doi.org/10.1038/s41467-021-24638-z',
+    ),
+    *(
+        _encoder(f'{name}.{member}', builder, what, bands)
+        for name, builder, what in (
+            ('ResNet18_Weights', 'resnet18', 'ResNet-18'),
+            ('ResNet50_Weights', 'resnet50', 'ResNet-50'),
+            ('ViTSmall16_Weights', 'vit_small_patch16_224', 'ViT-S/16'),
+        )
+        for member, bands in (
+            ('SENTINEL2_ALL_MOCO', _divided_by(10_000, *_SENTINEL2)),
+            ('SENTINEL2_RGB_MOCO', _divided_by(10_000, *_SENTINEL2[3:0:-1])),
+        )
+        if (name, member) != ('ViTSmall16_Weights', 'SENTINEL2_RGB_MOCO')  # not published
     ),
     _second(
         'ChangeMamba_Weights.SECOND_SCD_TINY',

@@ -230,6 +230,16 @@ def test_a_map_of_which_nothing_is_meant(bundle, pair, land_cover, tmp_path):
         )
 
 
+def test_a_map_of_one_class_and_one_of_nothing_here(bundle, pair, tmp_path):
+    path = tmp_path / 'map.tif'
+    write_raster(path, np.full((50, 70), GRASS, 'uint8'), resolution=PIXEL)
+    result = update_map(*pair, path, bundle, tmp_path / 'o.tif')
+    assert result.commonest == 'class 1 → roof'
+    write_raster(path, np.full((5, 7), GRASS, 'uint8'), crs='EPSG:32733')
+    with pytest.raises(BadInput, match=r'land_cover: .*where no image is'):
+        update_map(*pair, path, bundle, tmp_path / 'o.tif')
+
+
 def test_rows_about_classes_elsewhere_are_said(bundle, pair, land_cover, tmp_path, caplog):
     update_map(*pair, land_cover, bundle, tmp_path / 'o.tif', mapping=[*MAPPING, [99, 'roof']])
     assert 'mapping: 99 do not occur' in caplog.text

@@ -60,6 +60,7 @@ def read_features(
     *,
     grids: Sequence[Grid] = (),
     buffer: float | None = None,
+    any_geometry: bool = False,
     argument: str = 'labels',
 ) -> Features:
     """Read the polygons of a layer, and lines and points if they are made polygons.
@@ -69,6 +70,7 @@ def read_features(
         field: A field to read.
         grids: If given, features that lie elsewhere may be left out.
         buffer: Metres to widen all features by.
+        any_geometry: Whether lines and points are welcome as they are.
         argument: The argument it came from, for messages.
 
     Raises:
@@ -88,7 +90,7 @@ def read_features(
         ) from error
     fields = tuple(map(str, information['fields']))
     where = f'{argument}: {path}'
-    _check_layer(where, information, fields, field, buffer)
+    _check_layer(where, information, fields, field, any_geometry or bool(buffer))
     _check_crs(where, information['crs'], grids)
     frame = pyogrio.read_dataframe(
         file,
@@ -99,7 +101,8 @@ def read_features(
     frame = frame[frame.geometry.notna() & ~frame.geometry.is_empty]
     if buffer:
         frame = frame.set_geometry(_widened(where, frame.geometry, buffer))
-    _check_areas(where, frame)
+    if not any_geometry:
+        _check_areas(where, frame)
     return Features(path, frame, fields, information['features'])
 
 
@@ -328,12 +331,12 @@ def _check_layer(
     information: dict[str, Any],
     fields: tuple[str, ...],
     field: str | None,
-    buffer: float | None,
+    any_geometry: bool,
 ) -> None:
     if information['features'] == 0:
         raise BadInput(f'{where} has no features.', 'Digitise some, or choose another layer.')
     kind = information['geometry_type']
-    if kind is None or not (buffer or any(word in kind for word in _AREAS)):
+    if kind is None or not (any_geometry or any(word in kind for word in _AREAS)):
         raise BadInput(
             f'{where} holds {kind or "no geometry"}, but polygons are needed.',
             'Choose a polygon layer; lines and points are widened by the buffer of VectorLabels.',

@@ -7,10 +7,12 @@ from torchgeo_ext.operations.create_bundle import create_bundle
 from torchgeo_ext.operations.describe_model import describe_model
 from torchgeo_ext.operations.detect_change import detect_change
 from torchgeo_ext.operations.detect_semantic_change import detect_semantic_change
+from torchgeo_ext.operations.embed_image import embed_image
 from torchgeo_ext.operations.engine_status import engine_status
 from torchgeo_ext.operations.evaluate_change import evaluate_change
 from torchgeo_ext.operations.list_models import list_models
 from torchgeo_ext.operations.match_radiometry import match_radiometry
+from torchgeo_ext.operations.segment_from_examples import segment_from_examples
 from torchgeo_ext.operations.segment_image import segment_image
 from torchgeo_ext.operations.train_change import train_change
 from torchgeo_ext.operations.train_segmentation import train_segmentation
@@ -24,10 +26,12 @@ __all__ = (
     'describe_model',
     'detect_change',
     'detect_semantic_change',
+    'embed_image',
     'engine_status',
     'evaluate_change',
     'list_models',
     'match_radiometry',
+    'segment_from_examples',
     'segment_image',
     'train_change',
     'train_segmentation',

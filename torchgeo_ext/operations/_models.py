@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
     from torchvision.models import WeightsEnum
 
+    from torchgeo_ext.bundles._card import Task
+
 log = logging.getLogger(__name__)
 
 #: Margin, as a share of the tile, in which convolutional networks are less sure.
@@ -50,12 +52,12 @@ def open_model(bundle: Any, model: str | None, task: str, dates: int) -> Bundle:
 
 
 def published_card(ready: ReadyModel) -> BundleCard:
-    """Describe a published model as a bundle does; for this torch has to be loaded."""
+    """Describe a published model that makes maps as a bundle does; this loads torch."""
     one_score = ready.task == 'change' and len(ready.classes) == 2
     return BundleCard(
         name=ready.name,
         description=ready.title,
-        task=ready.task,
+        task=cast('Task', ready.task),
         bands=_bands(ready.bands),
         bands_after=_bands(ready.bands_after),
         classes=tuple(

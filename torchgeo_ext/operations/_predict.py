@@ -216,7 +216,7 @@ def predict_maps(
             ]
             styles[name] = {'type': 'classes', 'classes': classes}
         else:
-            styles[name] = _probability_style()
+            styles[name] = probability_style()
         write_style(output.path, styles[name])
     return styles
 
@@ -341,10 +341,10 @@ def class_table(card: 'BundleCard') -> list[Any]:
 def _style(name: str, card: 'BundleCard') -> Style:
     if name == 'output':
         return {'type': 'classes', 'classes': class_table(card)}
-    return _probability_style()
+    return probability_style()
 
 
-def _probability_style() -> Style:
+def probability_style() -> Style:
     return {'type': 'range', 'minimum': 0.0, 'maximum': 1.0, 'unit': '', 'ramp': 'viridis'}
 
 

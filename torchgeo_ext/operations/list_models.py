@@ -29,7 +29,7 @@ class ListModelsResult(NamedTuple):
 )
 def list_models(
     *,
-    task: Literal['all', 'segmentation', 'change', 'semantic_change'] = 'all',
+    task: Literal['all', 'segmentation', 'change', 'semantic_change', 'embedding'] = 'all',
     output: Annotated[StrPath, file_out('json')] | None = None,
 ) -> ListModelsResult:
     """List the models that need no training of one's own, with bands, classes and licence.

@@ -158,7 +158,7 @@ def update_map(
             an updated map is wanted of a model that tells only where something changed.
         BadInput: If the map has no class where the images are.
     """
-    from torchgeo_ext.datasets._labels import LabelOptions, open_labels
+    from torchgeo_ext.datasets._labels import LabelOptions, read_labels
     from torchgeo_ext.inference import RasterSource
     from torchgeo_ext.operations import _change
     from torchgeo_ext.operations._land_cover import (
@@ -187,8 +187,8 @@ def update_map(
         )
     sources = sources_for(trained, images, resampling)
     grid = _change.common_grid(*images, extent)
-    options = LabelOptions(class_field=class_field)
-    known = open_labels(str(land_cover), [grid], options, progress=portion(progress, 0, 0.04))
+    options = LabelOptions(class_field=class_field, argument='land_cover')
+    known = read_labels(str(land_cover), [grid], options, progress=portion(progress, 0, 0.04))
     legend = match_classes(known.classes, card.classes, mapping or (), log)
     shift = _change.report_shift(sources, grid, portion(progress, 0.04, 0.08))
     new = [legend.classes[position] for position in legend.new] if tells_what else [CHANGED]

@@ -61,6 +61,15 @@ def brute_force(shapes, place):
     return inside
 
 
+def pixels(zones, tmp_path):
+    """How many pixels each polygon has."""
+    place = zones.grid
+    nothing = np.zeros((place.height, place.width), 'uint8')
+    path = tmp_path / 'nothing.tif'
+    write_raster(path, nothing, crs=place.crs, transform=place.transform)
+    return zones.count(path, VALUES).pixels
+
+
 @pytest.fixture
 def raster(tmp_path):
     def make(place, nodata=0):
@@ -83,10 +92,11 @@ def test_counts_are_those_of_brute_force(transform, window, raster, monkeypatch)
     inside = brute_force(shapes, place)
     path, values = raster(place)
     zones = Zones(shapes, UTM, place)
-    np.testing.assert_array_equal(zones.pixels, inside.sum(axis=(1, 2)))
-    assert (zones.pixels == 0).any(), 'some lie elsewhere'
+    counts = zones.count(path, VALUES)
+    np.testing.assert_array_equal(counts.pixels, inside.sum(axis=(1, 2)))
+    assert (counts.pixels == 0).any(), 'some lie elsewhere'
     expected = [[np.sum(own & (values == value)) for value in VALUES] for own in inside]
-    np.testing.assert_array_equal(zones.count(path, VALUES), expected)
+    np.testing.assert_array_equal(counts.values, expected)
     mask = zones.open(place).read(Window(7, 5, 40, 30))
     np.testing.assert_array_equal(mask, inside.any(axis=0)[5:35, 7:47])
 
@@ -97,12 +107,11 @@ def test_polygons_of_another_reference_system(raster):
     degrees = geopandas.GeoSeries(shapes, crs=UTM).to_crs('EPSG:4326')
     path, _ = raster(place)
     ours = Zones(np.array(degrees.values), 'EPSG:4326', place)
-    np.testing.assert_array_equal(
-        ours.count(path, VALUES), Zones(shapes, UTM, place).count(path, VALUES)
-    )
+    expected = Zones(shapes, UTM, place).count(path, VALUES)
+    np.testing.assert_array_equal(ours.count(path, VALUES).values, expected.values)
 
 
-def test_shares_of_the_area_on_the_grid():
+def test_shares_of_the_area_on_the_grid(tmp_path):
     place = grid()
     left, bottom, right, top = place.bounds
     shapes = [
@@ -113,30 +122,42 @@ def test_shares_of_the_area_on_the_grid():
     ]
     zones = Zones(np.array(shapes), UTM, place)
     np.testing.assert_allclose(zones.covered, [1, 0.25, 0, 1])
-    np.testing.assert_array_equal(zones.pixels, [4, 4, 0, 70 * 50])
+    np.testing.assert_array_equal(pixels(zones, tmp_path), [4, 4, 0, 70 * 50])
 
 
-def test_what_is_no_polygon_has_no_pixels():
+def test_what_is_no_polygon_has_no_pixels(tmp_path):
     place = grid(width=10, height=10)
     left, top = place.transform.c, place.transform.f
-    bow_tie = shapely.polygons(
-        [(left, top), (left + 40, top - 40), (left + 40, top), (left, top - 40)]
-    )
+    corners = [(0, 0), (40, -40), (40, 0), (0, -40)]
+    bow_tie = shapely.polygons(np.add(corners, (left, top)))
     shapes = [None, shapely.Point(left + 5, top - 5), shapely.Polygon(), bow_tie]
-    zones = Zones(np.array(shapes), UTM, place)
-    assert zones.pixels[:3].tolist() == [0, 0, 0]
-    # both halves of it count
-    assert zones.pixels[3] >= 4
-    assert Zones(np.array([None]), UTM, place).pixels.tolist() == [0]
-    assert Zones(np.array([], object), UTM, place).pixels.shape == (0,)
+    found = pixels(Zones(np.array(shapes), UTM, place), tmp_path)
+    assert found[:3].tolist() == [0, 0, 0]
+    assert found[3] >= 4, 'both halves of it count'
+    for nothing in ([None], []):
+        zones = Zones(np.array(nothing, object), UTM, place)
+        assert pixels(zones, tmp_path).tolist() == [0] * len(nothing)
 
 
-def test_what_has_no_place_in_the_reference_system_lies_elsewhere():
+def test_what_has_no_place_in_the_reference_system_lies_elsewhere(tmp_path):
     """The far side of the earth is nowhere in UTM."""
     shapes = np.array([shapely.box(-165.1, 10, -165, 10.1), shapely.box(14.9, 47, 15.1, 48)])
     zones = Zones(shapes, 'EPSG:4326', grid())
-    assert zones.pixels[0] == zones.covered[0] == 0
-    assert zones.pixels[1] > 0
+    elsewhere, here = pixels(zones, tmp_path)
+    assert elsewhere == zones.covered[0] == 0
+    assert here > 0
+
+
+def test_a_sieve_has_no_pixels_but_the_one_it_lies_in(tmp_path):
+    """Much area and little perimeter, and yet a hole at the centre of each pixel."""
+    place = grid(Affine(10, 0, 0, 0, -10, 0), 12, 12)
+    holes = [
+        shapely.Point(x, -y).buffer(0.01).exterior
+        for x in range(5, 100, 10)
+        for y in range(5, 100, 10)
+    ]
+    sieve = shapely.Polygon(shapely.box(0.5, -99.5, 99.5, -0.5).exterior, holes)
+    assert pixels(Zones(np.array([sieve]), UTM, place), tmp_path).tolist() == [1]
 
 
 def test_small_polygons_have_the_pixel_they_lie_in(raster):
@@ -148,7 +169,7 @@ def test_small_polygons_have_the_pixel_they_lie_in(raster):
         shapely.box(left + x, top - y - 1, left + x + 1, top - y)
         for x, y in ((11, 1), (17, 8), (11, 11))
     ]
-    counts = Zones(np.array(shapes), UTM, place).count(path, range(10))
+    counts = Zones(np.array(shapes), UTM, place).count(path, range(10)).values
     assert counts.sum(axis=1).tolist() == [1, 1, 1]
     assert counts.argmax(axis=1).tolist() == [values[0, 1], values[0, 1], values[1, 1]]
 

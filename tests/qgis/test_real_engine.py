@@ -188,6 +188,50 @@ def test_the_packaged_model_counts_classes_in_zones(real, trained, tmp_path):
     )
 
 
+UNTRAINED = """
+import sys
+from lightning.pytorch import Trainer
+from torchgeo_ext.tasks import BuildingDamage
+
+small = {'backbone': 'mobilenet_v2', 'semantic_classes': 2}
+trainer = Trainer(accelerator='cpu', logger=False, enable_checkpointing=False)
+trainer.strategy.connect(BuildingDamage('hyscdg', model_args=small))
+trainer.save_checkpoint(sys.argv[1])
+"""
+
+
+def test_footprints_get_their_damage(real, pair, tmp_path):
+    import processing
+    from qgis.core import QgsFeatureRequest, QgsProject, QgsVectorLayer
+
+    model = tmp_path / 'model.ckpt'
+    subprocess.run([engine_python(), '-c', UNTRAINED, str(model)], check=True, capture_output=True)
+    zones = write_zones(tmp_path / 'zones.gpkg', classes=('school', 'barn', 'far away'), size=320)
+    footprints = QgsVectorLayer(zones, 'zones').materialize(QgsFeatureRequest())  # in memory only
+    before, after = pair
+    values = {'BEFORE': before, 'AFTER': after, 'BUNDLE': str(model), 'TILE_SIZE': 64}
+    outputs = {'OUTPUT': str(tmp_path / 'damage.tif'), 'BUILDINGS': str(tmp_path / 'b.gpkg')}
+    results = processing.runAndLoadResults(
+        'torchgeoext:assessdamage', {**values, **outputs, 'FOOTPRINTS': footprints}
+    )
+    layers = {layer.name(): layer for layer in QgsProject.instance().mapLayers().values()}
+    features = list(layers['Buildings'].getFeatures())
+    assert [feature['class'] for feature in features] == ['school', 'barn', 'far away']
+    assert features[2]['damage_name'] == 'unknown'
+    assert [feature['seen'] for feature in features] == [1, 1, 0]
+    assert results['BUILDING_COUNT'] == 3
+    assert results['UNKNOWN_COUNT'] == 1
+    renderer = layers['Buildings'].renderer()
+    assert renderer.classAttribute() == 'damage_name'
+    labels = [category.label() for category in renderer.categories()]
+    assert labels == ['no damage', 'minor damage', 'major damage', 'destroyed', 'unknown']
+    assert layers['Damage map'].renderer().type() == 'paletted'
+    QgsProject.instance().clear()
+    pixels, _ = read_image(results['OUTPUT'])
+    assert set(np.unique(pixels[0, :32])) <= {1, 2, 3, 4}
+    assert (pixels[0, 32:] == 255).all(), 'below the footprints'
+
+
 def test_a_training_can_be_canceled(real, trained, tmp_path):
     import processing
     from qgis.core import QgsProcessingException, QgsProcessingFeedback

@@ -7,7 +7,7 @@ no centre has the pixel it lies in. Polygons are kept in memory, pixels of one w
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from itertools import pairwise
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import geopandas
 import numpy as np
@@ -31,6 +31,18 @@ _WINDOW = 1024
 _AREAS = (3, 6)
 
 
+class ZonalCounts(NamedTuple):
+    """Pixels in n polygons.
+
+    Attributes:
+        pixels: All of each polygon on the grid (n,).
+        values: Those of each polygon that have each of k values (n, k).
+    """
+
+    pixels: Ints
+    values: Ints
+
+
 class Zones:
     """Polygons on the pixels of a grid.
 
@@ -41,23 +53,20 @@ class Zones:
 
     Attributes:
         grid: The pixels.
-        pixels: How many pixels of the grid each polygon has (n,).
         covered: Which share of the area of each polygon lies on the grid (n,), 0 to 1.
     """
 
     def __init__(self, shapes: Shapes, crs: Any, grid: Grid) -> None:
         self.grid = grid
         self.covered = np.zeros(len(shapes))
-        self.pixels = np.zeros(len(shapes), np.int64)
         numbers, there = _polygons_in(shapes, crs, grid)
-        self.covered[numbers] = _shares_in(_outline(grid), there)
+        shares = _shares_in(_outline(grid), there)
+        self.covered[numbers] = shares
+        doubtful = (shares < 1) | ~_surely_with_pixels(there, grid)
+        self._index = _Index(np.flatnonzero(doubtful), there[doubtful])
+        missed = np.setdiff1d(np.flatnonzero(doubtful), self._with_pixels())
+        there[missed] = _pixels_at(shapely.point_on_surface(there[missed]), grid)
         self._index = _Index(numbers, there)
-        self._count_pixels()
-        missed = np.flatnonzero(self.pixels[numbers] == 0)
-        if len(missed):
-            there[missed] = _pixels_at(shapely.point_on_surface(there[missed]), grid)
-            self._index = _Index(numbers, there)
-            self._count_pixels()
 
     def open(self, grid: Grid) -> MaskReader:
         """Mark the pixels that are in any of the polygons, as a mask does.
@@ -68,18 +77,15 @@ class Zones:
         assert grid == self.grid, 'zones are laid on one grid'
         return _ZoneMask(self)
 
-    def count(self, raster: Any, values: Sequence[int], progress: Progress = silent) -> Ints:
+    def count(self, raster: Any, values: Sequence[int], progress: Progress = silent) -> ZonalCounts:
         """Count the pixels of each value in each polygon.
 
         Args:
-            raster: Whole numbers on the grid. Pixels without data count for nothing.
+            raster: Whole numbers on the grid. Pixels without data have none of the values.
             values: What to count.
             progress: Told how far the work is.
-
-        Returns:
-            Pixels (n, k) of each polygon and each of the k values.
         """
-        counts = np.zeros((len(self.pixels), len(values)), np.int64)
+        counts = np.zeros((len(self.covered), 1 + len(values)), np.int64)
         with RasterSource(str(raster), bands=(1,)).open(self.grid) as reader:
             for window in self.grid.windows(_WINDOW):
                 progress(window.row_off / self.grid.height, 'Counting pixels in polygons')
@@ -88,9 +94,8 @@ class Zones:
                     if codes is None:
                         pixels, valid = reader.read_native(window)
                         codes = _codes(pixels[0], valid, values)
-                    found = _tally(owner, codes, len(numbers), len(values))
-                    counts[numbers] += found[:, 1:]
-        return counts
+                    counts[numbers] += _tally(owner, codes, len(numbers), len(values))
+        return ZonalCounts(counts.sum(axis=1), counts[:, 1:])
 
     def owners(self, window: Window) -> Iterator[tuple[Ints, NDArray[np.int32]]]:
         """Tell which polygons the pixels of a window are in.
@@ -110,11 +115,14 @@ class Zones:
                 owner = rasterize(pairs, part.shape, transform=part.transform, dtype='int32')
                 yield numbers[left], owner
 
-    def _count_pixels(self) -> None:
-        self.pixels[:] = 0
-        for window in self.grid.windows(_WINDOW):
-            for numbers, owner in self.owners(window):
-                self.pixels[numbers] += np.bincount(owner.ravel(), minlength=len(numbers) + 1)[1:]
+    def _with_pixels(self) -> Ints:
+        """Give the numbers of the polygons that have a pixel."""
+        found = [
+            numbers[np.unique(owner[owner > 0]) - 1]
+            for window in self.grid.windows(_WINDOW)
+            for numbers, owner in self.owners(window)
+        ]
+        return np.concatenate([np.empty(0, np.int64), *found])
 
 
 class _ZoneMask(nullcontext[Any]):
@@ -184,6 +192,18 @@ def _polygons_in(shapes: Shapes, crs: Any, grid: Grid) -> tuple[Ints, Shapes]:
     there[broken] = shapely.make_valid(there[broken], method='structure', keep_collapsed=False)
     kept = (shapely.area(there) > 0) & shapely.intersects(there, _outline(grid))
     return numbers[kept], there[kept]
+
+
+def _surely_with_pixels(shapes: Shapes, grid: Grid) -> NDArray[np.bool_]:
+    """Tell of polygons without looking at pixels whether they cover the centre of one for certain.
+
+    The largest circle in a polygon with at most one hole has at least the radius area / perimeter
+    (B. Szőkefalvi-Nagy, 1959), and any circle as wide as here covers a centre.
+    """
+    parts, of_shape = shapely.get_parts(shapes, return_index=True)
+    holes = np.bincount(of_shape, shapely.get_num_interior_rings(parts), len(shapes))
+    radius = sum(grid.resolution) / 2
+    return (holes < 2) & (shapely.area(shapes) > radius * shapely.length(shapes))
 
 
 def _shares_in(outline: Any, shapes: Shapes) -> NDArray[np.float64]:

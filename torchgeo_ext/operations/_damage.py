@@ -115,7 +115,7 @@ class Buildings:
             )
         _check_reference_systems(path, features.crs, grid)
         zones = Zones(features.shapes, features.crs, grid)
-        there = int(np.count_nonzero(zones.pixels))
+        there = int(np.count_nonzero(zones.covered))
         if not there:
             raise BadInput(
                 f'footprints: none of the {count} features of {path} lies where both images are: '
@@ -164,8 +164,8 @@ class Buildings:
             weights: How much a pixel of each level counts.
             progress: Told how far the work is.
         """
-        pixels = self.zones.count(raster, [level['value'] for level in levels], progress)
-        seen = pixels.sum(axis=1)
+        counted = self.zones.count(raster, [level['value'] for level in levels], progress)
+        pixels, seen = counted.values, counted.values.sum(axis=1)
         # of equal ones the first, which is the lesser damage
         level = np.where(seen > 0, 1 + (weights * pixels).argmax(axis=1), 0)
         shapes, crs = self.features.shapes, self.features.crs
@@ -173,7 +173,7 @@ class Buildings:
         area[~are_polygons(shapes)] = np.nan
         with np.errstate(invalid='ignore'):
             shares = pixels / seen[:, None]
-            known = self.zones.covered * seen / self.zones.pixels
+            known = self.zones.covered * seen / counted.pixels
         return Damage(levels, level, shares, np.nan_to_num(known), area)
 
 

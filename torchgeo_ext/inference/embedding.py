@@ -188,6 +188,7 @@ def sample_vectors(
     """
     tiling = grid.coarser(reduction).tiles(tile_size // reduction, 0)
     tiles = list(tiling)
+    most = _VECTORS // min(_TILES, len(tiles))
     chosen = np.random.default_rng(0).permutation(len(tiles))
     runner = ModelRunner(embedding, pick_device(device), 0, tile_size, reduction)
     vectors: list[Tensor] = []
@@ -204,7 +205,8 @@ def sample_vectors(
                 continue
             features = rearrange(runner([tile.values])[0].cpu(), 'd h w -> h w d')
             height, width = tile.valid.shape
-            vectors.append(features[:height, :width][torch.from_numpy(tile.valid)])
+            found = features[:height, :width][torch.from_numpy(tile.valid)]
+            vectors.append(found[:: -(-len(found) // most)])
             if len(vectors) == _TILES:
                 break
     if not vectors:
@@ -212,5 +214,4 @@ def sample_vectors(
             f'{source.argument}: {source.path} has no valid pixel in the area.',
             'Check nodata value, area and bands: a pixel has to be valid in all of them.',
         )
-    sample = torch.cat(vectors)
-    return sample[:: -(-len(sample) // _VECTORS)]
+    return torch.cat(vectors)

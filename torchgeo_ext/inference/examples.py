@@ -9,7 +9,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from sklearn.cluster import KMeans
+from sklearn.cluster import KMeans, MiniBatchKMeans
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 
@@ -122,6 +122,32 @@ def fit_classifier(
         head = _prototypes(scaled, torch.from_numpy(classes), count)
     else:
         head = _logistic(scaled, classes, count)
+    return ExampleClassifier(mean, std, head).eval()
+
+
+def fit_clusters(sample: Tensor, count: int, seed: int = 0) -> ExampleClassifier:
+    """Find groups of alike pixels without knowing any class (k-means).
+
+    Args:
+        sample: Features of some pixels (n, d).
+        count: Number of groups k; no more than n.
+        seed: Of the first guess.
+
+    Returns:
+        Tells the nearest group of each pixel. Neighbouring numbers stand for alike groups.
+    """
+    mean, std = sample.mean(0), sample.std(0, correction=0)
+    std = std.where(std > 0, 1.0)
+    scaled = (sample - mean) / std
+    fitted = MiniBatchKMeans(count, batch_size=4096, n_init=3, random_state=seed).fit(
+        scaled.numpy()
+    )
+    centres = torch.from_numpy(fitted.cluster_centers_).to(scaled)
+    # along the direction in which they differ most
+    direction = torch.linalg.svd(centres - centres.mean(0), full_matrices=False).Vh[0]
+    direction = direction * direction.sum().sign()
+    centres = centres[(centres @ direction).argsort()]
+    head = _Linear(centres, -centres.square().sum(1) / 2)
     return ExampleClassifier(mean, std, head).eval()
 
 

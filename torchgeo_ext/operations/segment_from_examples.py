@@ -23,9 +23,6 @@ from torchgeo_ext.operations._operation import (
 from torchgeo_ext.operations._predict import MinimumArea
 from torchgeo_ext.progress import Progress, portion, silent
 
-#: Height and width of what is classified at once.
-_TILE = 512
-
 
 class SegmentFromExamplesResult(NamedTuple):
     """Result of :func:`segment_from_examples`.
@@ -38,7 +35,7 @@ class SegmentFromExamplesResult(NamedTuple):
             share of the pixels that get the right class, averaged over classes, 0 to 1. None if
             there are too few examples to leave some out. It says nothing of places unlike the
             examples.
-        seconds: Time spent on fitting and on the map.
+        seconds: Time spent in all.
     """
 
     output: str
@@ -110,18 +107,11 @@ def segment_from_examples(
     """
     import time
 
-    from torchgeo_ext.inference import (
-        MaskSource,
-        RasterClass,
-        RasterOutput,
-        RasterSource,
-        predict_raster,
-    )
+    from torchgeo_ext.inference import MaskSource, RasterSource
     from torchgeo_ext.inference.examples import fit_classifier, held_out_accuracy
-    from torchgeo_ext.inference.style import write_style
-    from torchgeo_ext.operations._change import ground_by_value, outline_values
     from torchgeo_ext.operations._examples import read_examples
-    from torchgeo_ext.operations._predict import choose_grid, probability_style
+    from torchgeo_ext.operations._pixelwise import map_classes
+    from torchgeo_ext.operations._predict import choose_grid
 
     started = time.perf_counter()
     like, argument = (image, 'image') if pixels_of is None else (pixels_of, 'pixels_of')
@@ -134,48 +124,29 @@ def segment_from_examples(
     accuracy = held_out_accuracy(
         method, known.features, known.classes, known.places, count, neighbours
     )
-    classes = [RasterClass(*entry) for entry in known.legend]
-    entries = [ClassEntry(value=c.value, name=c.name, color=c.color) for c in classes]
-    tags = {
-        'model': f'{method} of {len(known.classes)} example pixels',
-        'classes': json.dumps(entries),
-    }
-    outputs = [RasterOutput(str(output), 'classes', classes, tags=tags)]
-    if confidence is not None:
-        outputs.append(
-            RasterOutput(str(confidence), 'confidence', tags=tags, argument='confidence')
-        )
-    share = 0.85 if polygons else 0.99
-    predict_raster(
+    classes = [ClassEntry(value=c.value, name=c.name, color=c.color) for c in known.legend]
+    styles, areas = map_classes(
         fitted,
         source,
         choose_grid(like, extent, argument),
-        outputs,
-        tile_size=_TILE,
-        merge='crop',
-        device=device,
+        classes,
+        model=f'{method} of {len(known.classes)} example pixels',
         mask=None if mask is None else MaskSource(str(mask)),
-        progress=portion(progress, 0.1, share),
+        device=device,
+        output=output,
+        confidence=confidence,
+        polygons=polygons,
+        minimum_area=minimum_area,
+        progress=portion(progress, 0.1, 1),
     )
-    seconds = time.perf_counter() - started
-    styles: Styles = {'output': {'type': 'classes', 'classes': entries}}
-    if confidence is not None:
-        styles['confidence'] = probability_style()
-        write_style(confidence, styles['confidence'])
-    write_style(output, styles['output'])
-    if polygons is not None:
-        styles['polygons'] = outline_values(
-            output, polygons, entries, minimum_area, portion(progress, share, 0.99)
-        )
-    areas = {value: area for value, (_, area) in ground_by_value(output).items()}
     return SegmentFromExamplesResult(
         output=str(output),
         confidence=None if confidence is None else str(confidence),
         polygons=None if polygons is None else str(polygons),
-        classes=json.dumps(entries),
-        class_areas=json.dumps({c.name: areas.get(c.value, 0.0) for c in classes}),
+        classes=json.dumps(classes),
+        class_areas=json.dumps(areas),
         example_pixels=len(known.classes),
         held_out_accuracy=accuracy,
-        seconds=seconds,
+        seconds=time.perf_counter() - started,
         styles=styles,
     )

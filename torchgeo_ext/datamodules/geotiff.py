@@ -526,6 +526,8 @@ class GeoTIFFDataModule(GeoDataModule):
         task.train(was_training)
         if maps is not None:
             return scores
+        if scores.ndim == 1:  # of the whole tile
+            scores = scores[:, None, None].expand(-1, *batch['image'].shape[-2:])
         return (scores[0] > 0).long() if len(scores) == 1 else scores.argmax(0)
 
     def _row(self, sample: Sample, prediction: Tensor | None) -> _plots.Row:

@@ -6,6 +6,7 @@ from torchgeo_ext.tasks.change_question_answering import ChangeQuestionAnswering
 from torchgeo_ext.tasks.conditional_change_detection import ConditionalChangeDetection
 from torchgeo_ext.tasks.masked_change_detection import MaskedChangeDetection
 from torchgeo_ext.tasks.masked_segmentation import MaskedSegmentation
+from torchgeo_ext.tasks.scene_classification import SceneClassification
 from torchgeo_ext.tasks.semantic_change_detection import SemanticChangeDetection
 from torchgeo_ext.tasks.semi_supervised_change_detection import SemiSupervisedChangeDetection
 
@@ -16,6 +17,7 @@ __all__ = (
     'ConditionalChangeDetection',
     'MaskedChangeDetection',
     'MaskedSegmentation',
+    'SceneClassification',
     'SemanticChangeDetection',
     'SemiSupervisedChangeDetection',
 )

@@ -190,6 +190,19 @@ def test_weights_of_other_bands_are_adapted_and_the_report_says_so(layers, tmp_p
     assert start in (tmp_path / 'm' / 'report.html').read_text(encoding='utf-8')
 
 
+def test_how_weights_come_to_other_bands_can_be_chosen(layers, tmp_path):
+    arguments = {'model': 'unet', 'backbone': 'mobilenet_v2', 'in_channels': 3, 'num_classes': 2}
+    donor, _ = build_task('segmentation', arguments, None, tuple('abc'))
+    torch.save(donor.model.encoder.state_dict(), tmp_path / 'encoder.pth')
+    options = TINY | {'architecture': 'unet', 'backbone': 'mobilenet_v2', 'batch_size': 2}
+    train_segmentation(
+        *layers, tmp_path / 'm', weights=str(tmp_path / 'encoder.pth'), band_adaptation='repeat',
+        **options,
+    )  # fmt: skip
+    start = read_bundle(tmp_path / 'm').card.training['start']
+    assert 'its filters of 3 bands were repeated for these 2' in start
+
+
 def test_a_bundle_can_be_trained_further(layers, tmp_path):
     options = TINY | {'architecture': 'unet', 'backbone': 'mobilenet_v2', 'batch_size': 2}
     train_segmentation(*layers, tmp_path / 'a', **options)
@@ -312,6 +325,12 @@ class TestBadInput:
     def test_weights_for_a_network_without_encoder(self, layers, tmp_path):
         error = self.fails(layers, tmp_path, BadParameter, weights='imagenet')
         assert 'fcn' in error.message
+
+    def test_an_adaptation_without_weights(self, layers, tmp_path):
+        error = self.fails(
+            layers, tmp_path, BadParameter, architecture='unet', band_adaptation='zero'
+        )
+        assert 'band_adaptation is zero' in error.message
 
     def test_weights_that_cannot_be_downloaded(self, layers, tmp_path, monkeypatch):
         def offline(*_arguments, **_options):

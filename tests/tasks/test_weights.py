@@ -3,8 +3,9 @@ import torch
 from safetensors.torch import save_file
 
 from torchgeo_ext.errors import BadInput, BadParameter
+from torchgeo_ext.models.channels import adapt_channels
 from torchgeo_ext.tasks import MaskedChangeDetection, MaskedSegmentation
-from torchgeo_ext.tasks._weights import StartingPoint, adapt_channels, load_into, read_tensors
+from torchgeo_ext.tasks._weights import StartingPoint, load_into, read_tensors
 
 BANDS = ('B1', 'B2', 'B3', 'B4', 'B8A')
 

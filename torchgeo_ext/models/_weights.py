@@ -8,12 +8,12 @@ from pickle import UnpicklingError
 from typing import Any
 
 import torch
-from timm.models import adapt_input_conv
 from torch import Tensor, nn
 from torchvision.models import WeightsEnum
 
 from torchgeo_ext.errors import BadInput, BadParameter, MissingWeights
 from torchgeo_ext.hub import weights_file
+from torchgeo_ext.models.channels import adapt_filters
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +104,7 @@ def load_fitting(
         model: What to load into.
         state: Weights under the model's names.
         bands: Names of convolutions' weights whose filters run over the bands; see
-            :func:`adapt_filters`.
+            :func:`~torchgeo_ext.models.channels.adapt_filters`.
         heads: Prefixes of the last layers, which stay as they are when the classes differ.
     """
     own = model.state_dict()
@@ -124,26 +124,6 @@ def load_fitting(
             log.info('%s starts at random: the published one has other classes.', key)
             fitted[key] = own[key]
     model.load_state_dict(fitted)
-
-
-def adapt_filters(in_chans: int, filters: Tensor) -> Tensor:
-    """Make filters for another number of bands, so that what they give keeps its size.
-
-    Args:
-        in_chans: Bands wanted.
-        filters: (filters, bands, ...). Those of three colours are repeated and scaled, or added up
-            for one band; of others the mean is taken for each band.
-
-    Returns:
-        Filters of the wanted number of bands.
-    """
-    known = filters.shape[1]
-    if known == in_chans:
-        return filters
-    if known == 3:
-        adapted: Tensor = adapt_input_conv(in_chans, filters)
-        return adapted
-    return filters.mean(1, keepdim=True).repeat_interleave(in_chans, 1) * (known / in_chans)
 
 
 def choose_classes(

@@ -7,8 +7,9 @@ Axes: b batch, c channels, h height, w width, d features.
 """
 
 import inspect
+import logging
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import timm
@@ -22,7 +23,13 @@ from torchgeo.models.api import _model as _builders
 from torchvision.models import SwinTransformer, WeightsEnum
 
 from torchgeo_ext.errors import BadParameter
-from torchgeo_ext.models._weights import adapt_filters, fetching_imagenet_weights
+from torchgeo_ext.models._weights import fetching_imagenet_weights
+from torchgeo_ext.models.channels import Adaptation, adapt_channels, adapt_filters
+
+log = logging.getLogger(__name__)
+
+#: What timm's own weights were trained with.
+_COLOURS = {'in_chans': 3, 'bands': ('red', 'green', 'blue')}
 
 #: Begins the names of timm's networks, as in segmentation_models_pytorch.
 TIMM = 'tu-'
@@ -174,6 +181,8 @@ def backbone_features(
     name: str,
     weights: WeightsEnum | bool | None = None,
     in_chans: int | None = None,
+    bands: Sequence[str | float] = (),
+    adaptation: Adaptation = 'auto',
     **arguments: Any,
 ) -> Backbone:
     """Build a network as a backbone.
@@ -183,27 +192,46 @@ def backbone_features(
         weights: Published weights of the network; for timm, whether to take its own.
         in_chans: Bands of the images; those of the weights, or three, if left out. Filters of
             weights made for others are adapted.
+        bands: Names or centre wavelengths in micrometres of the bands instead of their number, so
+            that the filters of the weights can be found by them.
+        adaptation: How filters come to other bands; what was done is logged.
         arguments: Further arguments of its builder.
 
     Returns:
         The network, with ``feature_info``, ``feature_maps(x)`` and ``embed(x)``.
 
     Raises:
-        BadParameter: If there is no such network, or it gives no maps of images.
+        BadParameter: If there is no such network, or it gives no maps of images, or its filters
+            cannot be adapted in that way.
         MissingWeights: If weights are not here and cannot be downloaded.
     """
-    if name.startswith(TIMM):
-        with fetching_imagenet_weights(name):
-            network = timm.create_model(
-                name.removeprefix(TIMM),
-                pretrained=bool(weights),
-                in_chans=in_chans or 3,
-                num_classes=0,
-                **arguments,
-            )
-    else:
-        network = _registered(name, weights, in_chans, arguments)
-    return as_backbone(network)
+    if bands and in_chans not in (None, len(bands)):
+        raise BadParameter(
+            f'in_chans is {in_chans}, but there are {len(bands)} bands.', 'Give one of both.'
+        )
+    in_chans = in_chans or len(bands) or None
+    if weights and in_chans and (bands or adaptation != 'auto'):
+        backbone = as_backbone(_network(name, weights, None, arguments))
+        meta = _COLOURS if isinstance(weights, bool) else weights.meta
+        unnamed = [f'band {number}' for number in range(1, in_chans + 1)]
+        note = _adapt(backbone, meta, bands or unnamed, adaptation)
+        log.info('%s: %s.', name, note)
+        return backbone
+    return as_backbone(_network(name, weights, in_chans, arguments))
+
+
+def _network(name: str, weights: Any, in_chans: int | None, arguments: dict[str, Any]) -> nn.Module:
+    if not name.startswith(TIMM):
+        return _registered(name, weights, in_chans, arguments)
+    with fetching_imagenet_weights(name):
+        network: nn.Module = timm.create_model(
+            name.removeprefix(TIMM),
+            pretrained=bool(weights),
+            in_chans=in_chans or 3,
+            num_classes=0,
+            **arguments,
+        )
+    return network
 
 
 def _registered(
@@ -224,14 +252,42 @@ def _registered(
             )
         return get_model(name, **arguments)
     network = get_model(name, weights=weights, **arguments)
-    first = next(layer for layer in network.modules() if isinstance(layer, nn.Conv2d))
+    first = _first_layer(network)
     if in_chans not in (None, first.in_channels):
-        first.in_channels = in_chans
-        adapted = adapt_filters(in_chans, first.weight.detach())
-        first.weight = nn.Parameter(adapted)
+        _replace_filters(first, adapt_filters(in_chans, first.weight.detach()))
         if not weights:
             first.reset_parameters()
     return network
+
+
+def _adapt(
+    network: nn.Module,
+    meta: Mapping[str, Any],
+    bands: Sequence[str | float],
+    adaptation: Adaptation,
+) -> str:
+    """Bring the filters of weights, of which ``meta`` tells, to bands, and say what was done."""
+    first = _first_layer(network)
+    if first.in_channels != meta['in_chans']:
+        raise BadParameter(
+            f'bands: the first layer sees {first.in_channels} of the {meta["in_chans"]} bands of '
+            'the weights, so that filters cannot be found for each band.',
+            'Leave bands and adaptation out, and give in_chans.',
+        )
+    kernels, note = adapt_channels(
+        first.weight.detach(), meta.get('bands', ()), bands, adaptation=adaptation
+    )
+    _replace_filters(first, kernels)
+    return note
+
+
+def _first_layer(network: nn.Module) -> nn.Conv2d | nn.Conv3d:
+    return next(layer for layer in network.modules() if isinstance(layer, nn.Conv2d | nn.Conv3d))
+
+
+def _replace_filters(layer: nn.Conv2d | nn.Conv3d, kernels: Tensor) -> None:
+    layer.in_channels = kernels.shape[1]
+    layer.weight = nn.Parameter(kernels)
 
 
 def as_backbone(network: nn.Module) -> Backbone:

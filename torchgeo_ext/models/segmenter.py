@@ -151,7 +151,8 @@ def segmenter(
         in_chans: Bands of the images; those of the weights, or three, if left out.
         num_classes: Channels of the output.
         width: Channels of the decoder.
-        arguments: Further arguments of the backbone's builder.
+        arguments: Further arguments of the backbone, among them the ``bands`` and the
+            ``adaptation`` of its weights to these.
 
     Returns:
         The model.

@@ -11,6 +11,7 @@ from torchgeo_ext.errors import BadParameter, MissingWeights
 from torchgeo_ext.operations._validate import near_matches
 
 if TYPE_CHECKING:
+    from torchgeo_ext.models.channels import Adaptation
     from torchgeo_ext.tasks import MaskedChangeDetection, MaskedSegmentation
     from torchgeo_ext.tasks._weights import StartingPoint
 
@@ -44,6 +45,7 @@ def build_task(
     arguments: dict[str, Any],
     weights: str | None,
     bands: Sequence[str],
+    adaptation: 'Adaptation' = 'auto',
 ) -> 'tuple[MaskedSegmentation | MaskedChangeDetection, str]':
     """Build a task with its network.
 
@@ -52,6 +54,7 @@ def build_task(
         arguments: Arguments of the task; ``model`` and ``backbone`` come from the user.
         weights: ``imagenet``, the name of published weights, a file, a bundle, or nothing.
         bands: Names of the bands.
+        adaptation: How filters of weights come to these bands.
 
     Returns:
         The task and what it starts from, in a sentence.
@@ -72,6 +75,11 @@ def build_task(
             'Choose another architecture, or leave weights empty.',
         )
     start = None if weights in (None, '', IMAGENET) else find_weights(str(weights))
+    if start is None and adaptation != 'auto':
+        raise BadParameter(
+            f'band_adaptation is {adaptation}, but there are no weights it can be chosen for.',
+            'Name published weights, a checkpoint or a model folder, or leave it at auto.',
+        )
     try:
         task = task_class(**arguments, weights=True if weights == IMAGENET else None)
     except OSError as error:  # what Hugging Face's client raises when it has no connection
@@ -86,7 +94,7 @@ def build_task(
             'Choose another backbone, for instance resnet18.',
         ) from error
     if start is not None:
-        return task, load_into(task.model, start, bands)
+        return task, load_into(task.model, start, bands, adaptation=adaptation)
     if weights == IMAGENET:
         repeated = '' if len(bands) == 3 else f', repeated over the {len(bands)} bands'
         return task, f'The encoder starts from ImageNet: filters of three colours{repeated}.'

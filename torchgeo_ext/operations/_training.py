@@ -27,8 +27,11 @@ log = logging.getLogger(__name__)
 
 Loss = Literal['ce', 'dice', 'focal', 'jaccard']
 Balance = Literal['none', 'inverse', 'square_root']
+# as in the room of models, which needs torch
+Adaptation = Literal['auto', 'repeat', 'mean', 'nearest', 'zero']
 
 # the parameters that operations have in common
+BandAdaptation = Annotated[Adaptation, ADVANCED]
 PatchSize = Annotated[int, within(16, 2048, 'pixels')]
 BatchSize = Annotated[int, within(1, 512, 'patches')]
 Epochs = Annotated[int, within(1, 10_000)]
@@ -71,6 +74,7 @@ class Settings:
     device: str
     model_name: str | None
     license: str
+    band_adaptation: Adaptation
 
 
 @dataclass(frozen=True)
@@ -176,7 +180,11 @@ def _fit(
     kind: Literal['segmentation', 'change'] = 'segmentation' if dates == 1 else 'change'
     datamodule.split = _split(settings, dataset.grids)
     task, start = build_task(
-        kind, _task_arguments(datamodule, settings, kind), settings.weights, dataset.bands
+        kind,
+        _task_arguments(datamodule, settings, kind),
+        settings.weights,
+        dataset.bands,
+        settings.band_adaptation,
     )
     log.info(start)
     smallest = min(min(grid.shape) for grid in dataset.grids)

@@ -53,6 +53,7 @@ def train_segmentation(
     architecture: Architecture = 'unet',
     backbone: str = 'resnet18',
     weights: str | None = None,
+    band_adaptation: training.BandAdaptation = 'auto',
     patch_size: training.PatchSize = 256,
     batch_size: training.BatchSize = 8,
     epochs: training.Epochs = 50,
@@ -94,6 +95,10 @@ def train_segmentation(
             vit_small_patch16_224, ...).
         weights: What to start from: "imagenet", published weights by name such as
             ResNet18_Weights.SENTINEL2_ALL_MOCO, a checkpoint or a model folder; random if left out.
+        band_adaptation: How the first layer of the weights comes to the bands of the images: by
+            name, or in order or averaged where names are not known (auto); filters repeated in
+            order; mean of all; nearest wavelength; by name with no effect of other bands at first
+            (zero).
         patch_size: Side of the square pieces of image learned from; smaller for small images.
         batch_size: Patches learned from at once.
         epochs: Rounds over the training data at most.
@@ -118,7 +123,7 @@ def train_segmentation(
     settings = training.Settings(
         architecture, backbone, weights, patch_size, batch_size, epochs, patience, learning_rate,
         loss, class_weights, validation_fraction, block_size, augment, seed, device, model_name,
-        license,
+        license, band_adaptation,
     )  # fmt: skip
     datamodule = GeoTIFFDataModule(
         images=image,

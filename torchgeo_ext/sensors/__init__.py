@@ -5,7 +5,7 @@ neither torch nor numpy; only looking at files needs rasterio.
 """
 
 from torchgeo_ext.sensors._detect import detect_sensor, identify_bands
-from torchgeo_ext.sensors._find import find_bands
+from torchgeo_ext.sensors._find import find_bands, wavelengths
 from torchgeo_ext.sensors._raster import RasterBand, read_bands
 from torchgeo_ext.sensors._read import read_sensors
 from torchgeo_ext.sensors._sensor import Quantity, Sensor, SensorBand, sensor
@@ -21,4 +21,5 @@ __all__ = (
     'read_bands',
     'read_sensors',
     'sensor',
+    'wavelengths',
 )

@@ -79,6 +79,24 @@ def find_bands(
     return tuple(places[0] for places in found)
 
 
+def wavelengths(bands: Sequence[str | float]) -> list[float | None]:
+    """Give the centre wavelengths of bands, as far as they are known.
+
+    Args:
+        bands: Names that together only one sensor has, roles (STAC's common names, for instance
+            ``red``), or centre wavelengths in micrometres.
+
+    Returns:
+        Micrometres, None where not known. For roles it is the middle of their range.
+    """
+    return [band.wavelength or _middle(plain(band.name)) for band in _described(bands)]
+
+
+def _middle(word: str) -> float | None:
+    ranges = {plain(role): sum(ends) / 2 for role, ends in ROLES.items()}
+    return ranges.get(word)
+
+
 def _described(bands: Sequence[str | float]) -> Sequence[SensorBand]:
     own = [
         SensorBand(band)

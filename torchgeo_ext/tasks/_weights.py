@@ -3,7 +3,6 @@
 Axes: o filters, c channels, h height, w width (of a first layer's kernels).
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from torchgeo_ext.errors import BadInput, BadParameter
+from torchgeo_ext.models.channels import Adaptation, adapt_channels
 
 #: How names begin in checkpoints of tasks, of data parallel training, and of backbones.
 _PREFIXES = ('', 'model.', 'module.', 'encoder.', 'model.encoder.', 'backbone.', 'backbone.model.')
-_SYNONYMS = {'r': 'red', 'g': 'green', 'b': 'blue', 'n': 'nir'}
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,11 @@ class StartingPoint:
 
 
 def load_into(
-    network: nn.Module, start: StartingPoint, bands: Sequence[str], argument: str = 'weights'
+    network: nn.Module,
+    start: StartingPoint,
+    bands: Sequence[str],
+    argument: str = 'weights',
+    adaptation: Adaptation = 'auto',
 ) -> str:
     """Put weights into a network or its encoder, adapting the first layer to the bands.
 
@@ -45,12 +48,14 @@ def load_into(
         start: The weights.
         bands: Names of the bands.
         argument: The argument the weights came from, for messages.
+        adaptation: How filters come to these bands.
 
     Returns:
         What was done, in one sentence.
 
     Raises:
-        BadParameter: If the weights are those of another network.
+        BadParameter: If the weights are those of another network, or their filters cannot come to
+            these bands in that way.
     """
     network_encoder = getattr(network, 'encoder', None)
     if not isinstance(network_encoder, nn.Module):
@@ -76,65 +81,15 @@ def load_into(
             f'({len(missing)} tensors are missing, {len(wrong)} have another shape).',
             'Choose the backbone the weights were trained with.',
         )
-    adapted, note = adapt_channels(state[first], start.bands, bands, own[first].shape[1])
+    adapted, note = adapt_channels(
+        state[first], start.bands, bands, own[first].shape[1], adaptation
+    )
     fitting = {n: v for n, v in state.items() if n in own and own[n].shape == v.shape}
     target.load_state_dict(fitting | {first: adapted}, strict=False)
     left = sum(1 for name in own if name not in encoder and name not in fitting)
     part = 'encoder' if target is network_encoder else 'network'
     rest = f' {left} tensors of another shape or name start at random.' if left else ''
     return f'The {part} starts from {start.title}; {note}.{rest}'
-
-
-def adapt_channels(
-    kernels: Tensor, known: Sequence[str], bands: Sequence[str], channels: int
-) -> tuple[Tensor, str]:
-    """Make kernels for other bands.
-
-    Channels are found by band name. A band the weights do not know gets the mean of all channels.
-    If no name is known but the number fits, channels are taken in order. Kernels are scaled by the
-    ratio of the numbers of channels, so that the layer's output keeps its size.
-
-    Args:
-        kernels: (o, c, h, w).
-        known: Name of each of the c bands; may be empty.
-        bands: Names wanted.
-        channels: Channels wanted: as many as bands, or twice as many for two dates.
-
-    Returns:
-        Kernels (o, channels, h, w) and what was done.
-    """
-    names = [_plain(name) for name in known] if len(known) == kernels.shape[1] else []
-    wanted = [_plain(name) for name in bands]
-    found = [names.index(name) if name in names else None for name in wanted]
-    if any(place is not None for place in found):
-        note = _by_name_note(found, bands)
-    elif len(bands) == kernels.shape[1]:
-        found = list(range(len(bands)))
-        note = 'bands are taken in their order, as their names are not those of the weights'
-    else:
-        note = (
-            f'its first layer, made for {kernels.shape[1]} bands, was averaged for these '
-            f'{len(bands)}'
-        )
-    mean = kernels.mean(1)
-    single = torch.stack([mean if place is None else kernels[:, place] for place in found], 1)
-    dates = channels // len(bands)
-    scale = kernels.shape[1] / channels
-    return single.repeat(1, dates, 1, 1) * scale, note
-
-
-def _by_name_note(found: Sequence[int | None], bands: Sequence[str]) -> str:
-    strange = [band for band, place in zip(bands, found, strict=True) if place is None]
-    if not strange:
-        return 'all bands were found by name'
-    return f'bands were found by name; {", ".join(strange)} got the mean of its channels'
-
-
-def _plain(name: str) -> str:
-    """Bring B1, B01, b01 and SR_B1 to one form, and R to red."""
-    word = re.sub(r'^sr_', '', name.strip().lower())
-    word = re.sub(r'^([a-z]+)0+(?=\d)', r'\1', word)
-    return _SYNONYMS.get(word, word)
 
 
 def read_tensors(path: Path, argument: str = 'weights') -> Mapping[str, Tensor]:

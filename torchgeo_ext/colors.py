@@ -27,6 +27,13 @@ CONVENTIONS = (
 )
 
 
+#: Colours of the levels of damage, from none to destroyed, by their number.
+DAMAGE_COLORS = {
+    4: ('#1a9641', '#ffd43b', '#f58518', '#d7191c'),
+    3: ('#1a9641', '#f58518', '#d7191c'),
+}
+
+
 def choose_colors(names: Sequence[str], known: Mapping[int, str] | None = None) -> list[str]:
     """Give each class a colour of its own.
 

@@ -1,19 +1,21 @@
 """Every task of change on one's own files: fit, test, create-bundle, predict."""
 
+import geopandas
 import numpy as np
 import pytest
 import rasterio
 import torch
 import yaml
 
-from tests.datasets.makers import boxes, write_dates, write_polygons
+from tests.datasets.makers import boxes, class_map, image_of, write_dates, write_polygons
 from tests.rasters import write_raster
 from tests.tasks.pairs import PixelNetwork, register
 from tests.tasks.test_building_damage import tiny_damage
 from tests.tasks.test_conditional_change_detection import tiny_map
-from tests.tasks.test_semantic_change_detection import tiny_semantic
+from tests.tasks.test_semantic_change_detection import tiny_semantic, tiny_series
 from torchgeo_ext.bundles import read_bundle
 from torchgeo_ext.cli import main
+from torchgeo_ext.colors import DAMAGE_COLORS
 from torchgeo_ext.datamodules import GeoTIFFDataModule
 from torchgeo_ext.errors import BadParameter
 
@@ -31,7 +33,7 @@ def tiny_change(in_chans=3):
 def _tiny_networks(monkeypatch):
     # LightningCLI complains of words given beside those of the process
     monkeypatch.setattr('sys.argv', ['torchgeo-ext'])
-    for builder in (tiny_semantic, tiny_damage, tiny_map, tiny_change):
+    for builder in (tiny_semantic, tiny_series, tiny_damage, tiny_map, tiny_change):
         register(monkeypatch, builder)
 
 
@@ -49,6 +51,10 @@ def folder(tmp_path_factory):
     write_polygons(
         folder / 'buildings.gpkg', boxes(cells), damage=[words[n % 4] for n in range(len(cells))]
     )
+    (folder / 'months').mkdir()
+    for month in (1, 2, 3):
+        values = image_of(class_map(24, 24, side=6, seed=month))
+        write_raster(folder / 'months' / f's2_2020-0{month}-05.tif', values, resolution=40.0)
     return folder
 
 
@@ -80,6 +86,11 @@ SETTINGS = {
         'SemiSupervisedChangeDetection',
         {'model': 'tiny_change'},
         {'labels': 'some.tif', 'unlabelled': 0.5, 'pseudo_labels': 'changed.tif'},
+    ),
+    'with a series': (
+        'SemanticChangeDetection',
+        {'model': 'tiny_series', 'num_classes': 4, 'loss': 'fusu'},
+        COVERS | {'series': 'months', 'series_size': 16, 'turn': False},
     ),
     'binary': ('BinaryChangeDetection', {'model': 'tiny_change'}, {'labels': 'changed.tif'}),
 }
@@ -157,12 +168,19 @@ def test_a_model_that_updates_a_map(setting, bundle, folder, tmp_path):
         assert dataset.shape == (96, 96)
 
 
-def test_a_damage_model_knows_bands_and_levels(bundle):
-    card = read_bundle(bundle('damage')).card
+def test_a_damage_model_from_files_to_buildings(bundle, folder, tmp_path):
+    card = read_bundle(model := bundle('damage')).card
     assert [(entry.value, entry.name) for entry in card.classes] == [
         (1, 'no damage'), (2, 'minor damage'), (3, 'major damage'), (4, 'destroyed'),
     ]  # fmt: skip
     assert all(band.mean > 1000 for band in card.bands)
+    assert [entry.color for entry in card.classes] == list(DAMAGE_COLORS[4])
+    words = ['--bundle', model, '--output', tmp_path / 'out.tif']
+    words += ['--buildings', tmp_path / 'out.gpkg', '--footprints', folder / 'buildings.gpkg']
+    assert main(['assess-damage', *pair_of(folder), *map(str, words)]) == 0
+    assert len(geopandas.read_file(tmp_path / 'out.gpkg', layer='out')) == 64
+    with rasterio.open(tmp_path / 'out.tif') as dataset:
+        assert dataset.shape == (96, 96)
 
 
 @pytest.mark.parametrize(
@@ -184,6 +202,7 @@ def test_a_damage_model_knows_bands_and_levels(bundle):
         ('semantic', {'data': {'labels_after': None}}, 'labels_after is not'),
         ('semantic', {'data': {'before': ['before.tif'] * 2}}, 'before has 2 images'),
         ('binary', {'data': {'unlabelled': 0.5}}, 'all training land is labelled'),
+        ('with a series', {'data': {'series': None}}, 'The batch has no series, which tiny_series'),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_said(setting, changes, message, folder, tmp_path, capsys):

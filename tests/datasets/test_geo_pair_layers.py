@@ -314,3 +314,43 @@ def test_layers_that_lie_elsewhere_are_named(pair, covers, tmp_path):
     far = write_raster(tmp_path / 'far.tif', FIRST, transform=grid_transform(column=500))
     with pytest.raises(BadInput, match=r'labels_after: .*far\.tif covers'):
         GeoPair(*pair, labels_before=covers['labels_before'], labels_after=str(far))
+
+
+def write_months(folder, months=(1, 3, 4), transform=None):
+    """Coarse images, whose pixels tell the month, row and column."""
+    folder.mkdir()
+    rows, columns = np.mgrid[:16, :20]
+    for month in months:
+        values = np.stack([1000 * month + rows, columns + 1]).astype('float32')
+        write_raster(
+            folder / f'm_2020-{month:02}-01.tif', values,
+            transform=transform or grid_transform(40.0), nodata=-1,
+        )  # fmt: skip
+    return folder
+
+
+def test_a_series_around_patches(pair, covers, tmp_path):
+    dataset = GeoPair(*pair, **covers, series=write_months(tmp_path / 'months'), series_size=6)
+    x, y, t = dataset.bounds
+    # the middle is at row 32 and column 40 of the pair, the corner of a pixel of the series
+    sample = dataset[x.start + 300 : x.start + 500, y.start + 220 : y.start + 420, t]
+    assert sample['series'].shape == (3, 2, 6, 6)
+    assert sample['series_days'].tolist() == [0, 60, 91]
+    np.testing.assert_array_equal(sample['series'][:, 0, 0, 0], [1005, 3005, 4005])
+    np.testing.assert_array_equal(sample['series'][0, 1, 0], np.arange(8, 14))
+    corner = dataset[x.start : x.start + 80, y.stop - 80 : y.stop, t]
+    # beyond the images nothing is measured
+    assert (corner['series'][:, :, :2] == 0).all()
+    assert (corner['series'][:, :, 2:, 2:] != 0).all()
+    kept = GeoPair(*pair, **covers, series=tmp_path / 'months', series_size=6)
+    kept.keep()
+    again = kept[x.start + 300 : x.start + 500, y.start + 220 : y.start + 420, t]
+    assert torch.equal(again['series'], sample['series'])
+
+
+def test_series_of_elsewhere_or_no_size(pair, tmp_path):
+    far = write_months(tmp_path / 'far', transform=grid_transform(40.0, column=500))
+    with pytest.raises(BadInput, match=r'series: no image of it, such as .* covers the mid'):
+        GeoPair(*pair, series=far)
+    with pytest.raises(BadParameter, match='series_size is 0'):
+        GeoPair(*pair, series=far, series_size=0)

@@ -10,7 +10,7 @@ import yaml
 
 from tests.data.bright import data as bright
 from tests.data.levircd import data as levircd
-from tests.datasets.makers import boxes, write_dates, write_polygons
+from tests.datasets.makers import boxes, class_map, image_of, write_dates, write_polygons
 from tests.rasters import write_raster
 from torchgeo_ext import registry
 from torchgeo_ext.cli import main
@@ -67,6 +67,12 @@ def make_pair(folder, config):
     cells = [(c, r, c + 6, r + 6) for r in range(0, 96, 12) for c in range(0, 96, 12)]
     levels = [1 + number % 4 for number in range(len(cells))]
     write_polygons(folder / 'buildings.gpkg', boxes(cells), damage=levels)
+    if 'series' in data:
+        (folder / 'months').mkdir()
+        bands = network['model_args']['series_chans']
+        for month in (1, 2, 3):
+            values = image_of(class_map(24, 24, side=6, seed=month), bands)
+            write_raster(folder / 'months' / f'm_2020-0{month}-05.tif', values, resolution=40.0)
     return {'root': str(folder), 'before': 'before.tif', 'after': 'after.tif', 'patch_size': 32}
 
 

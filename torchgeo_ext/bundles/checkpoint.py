@@ -25,7 +25,7 @@ from torchgeo_ext.bundles._architecture import (
 )
 from torchgeo_ext.bundles._card import SEVERAL_MAPS, Activation, Band, BundleCard, ModelClass, Task
 from torchgeo_ext.bundles._read import Bundle
-from torchgeo_ext.colors import choose_colors
+from torchgeo_ext.colors import DAMAGE_COLORS, choose_colors
 from torchgeo_ext.errors import BadInput, BadParameter
 from torchgeo_ext.hub import sha256
 
@@ -39,11 +39,6 @@ DATA_CARD = 'bundle_card'
 #: TorchGeo's data modules divide by this unless they say otherwise (``BaseDataModule.std``).
 TORCHGEO_STD = 255.0
 
-#: Colours of the levels of damage, from none to destroyed, by their number.
-_DAMAGE_COLORS = {
-    4: ('#1a9641', '#ffd43b', '#f58518', '#d7191c'),
-    3: ('#1a9641', '#f58518', '#d7191c'),
-}
 _NOTHING, _SOMETHING = '#d9d9d9', '#e31a1c'
 
 
@@ -259,7 +254,7 @@ def _land_cover(task: Task, hyper_parameters: Mapping[str, Any]) -> tuple[ModelC
 
         levels = hyper_parameters['levels']
         names = [level.replace('_', ' ') for level in DAMAGE_LEVELS[levels]]
-        colors: Sequence[str] = _DAMAGE_COLORS[levels]
+        colors: Sequence[str] = DAMAGE_COLORS[levels]
     else:
         count = hyper_parameters['map_classes' if task == 'map_update' else 'num_classes']
         names = [f'class {value}' for value in range(1, count)]

@@ -26,6 +26,7 @@ from torchgeo_ext.datamodules._augment import augmentation
 from torchgeo_ext.datamodules._card import card_of, describe_bands
 from torchgeo_ext.datamodules._parts import TEST, TRAINING, VALIDATION, Parts, make_parts
 from torchgeo_ext.datamodules._pictures import overview, quicklook, reduced, rgb_bands
+from torchgeo_ext.datamodules._series import StandardiseSeries
 from torchgeo_ext.datamodules._survey import BandValues, Survey, survey
 from torchgeo_ext.datasets import GeoPair, TiledRaster, collate_samples
 from torchgeo_ext.datasets._classes import LabelClass
@@ -62,6 +63,8 @@ _TINY = 1e-6
 _CANDIDATES = 200
 #: Places on a plot, and the width or height of each in pixels.
 _MOST_MAPS, _MAP = 4, 400
+#: Key of a checkpoint for mean and standard deviation of a series.
+_SERIES = 'series'
 #: Layers of which each pair may have its own.
 _LAYERS = ('labels', 'labels_before', 'labels_after', 'map_before', 'damage', 'pseudo_labels')
 #: What tasks may learn from, by the number of layers of a mask.
@@ -100,6 +103,9 @@ class GeoTIFFDataModule(GeoDataModule):
         map_before: Existing map of land cover, for ``ConditionalChangeDetection``.
         damage: Polygons or rasters with the levels of damage, for ``BuildingDamage``.
         pseudo_labels: Change as something else sees it, for ``SemiSupervisedChangeDetection``.
+        series: Images of many dates of the same places, for networks such as ``fusu``; its bands
+            are standardised with their mean and standard deviation. Not to be turned: see ``turn``.
+        series_size: Height and width of what a sample has of it, in its pixels.
         root: Folder that relative paths start from.
         bands: Numbers of the bands to use, from 1; all but alpha if not given.
         sensor: Name of the sensor, for the names and wavelengths of bands where files do not tell;
@@ -154,6 +160,8 @@ class GeoTIFFDataModule(GeoDataModule):
         map_before: Paths | None = None,
         damage: Paths | None = None,
         pseudo_labels: Paths | None = None,
+        series: Paths | None = None,
+        series_size: int = 128,
         root: str = '.',
         bands: Sequence[int | str] | None = None,
         sensor: str | None = None,
@@ -183,6 +191,7 @@ class GeoTIFFDataModule(GeoDataModule):
             map_before=map_before,
             damage=damage,
             pseudo_labels=pseudo_labels,
+            series=series,
         )
         if layers and before is None:
             raise BadParameter(
@@ -201,6 +210,13 @@ class GeoTIFFDataModule(GeoDataModule):
             'ignore_value': ignore_value,
             'on_error': on_error,
         }
+        if series is not None:
+            options['series_size'] = series_size
+            if turn:
+                raise BadParameter(
+                    'turn is true, but the series beside the pairs would not be turned along.',
+                    'Set turn to false.',
+                )
         self._make = GeoPair if before is not None else TiledRaster
         super().__init__(self._make, batch_size, patch_size, length, num_workers, **options)
         self.name = Path(root).resolve().name
@@ -393,6 +409,19 @@ class GeoTIFFDataModule(GeoDataModule):
         standardise = Standardise(values.mean.tolist(), values.std.tolist(), fill=0.0)
         self.aug = standardise
         self.train_aug = augmentation(self.transforms, standardise, turn=self.turn)
+        if self.kwargs.get('series') is not None:
+            beside = StandardiseSeries(*self._series_statistics)
+            self.aug, self.train_aug = (
+                nn.Sequential(aug, beside) for aug in (self.aug, self.train_aug)
+            )
+
+    @functools.cached_property
+    def _series_statistics(self) -> tuple[list[float], list[float]]:
+        """Mean and standard deviation of each band of the series."""
+        assert isinstance(self.labelled, GeoPair)
+        assert self.labelled.series is not None
+        mean, std = self.labelled.series.statistics()
+        return mean.tolist(), std.tolist()
 
     def _cell_weights(self) -> list[NDArray[np.float64]]:
         """Weigh the cells of each raster by their training labels; without any they get none."""
@@ -428,10 +457,17 @@ class GeoTIFFDataModule(GeoDataModule):
 
     def state_dict(self) -> dict[str, Any]:
         """Give what a checkpoint should know to become a bundle, as plain values."""
-        return {DATA_CARD: card_of(self)}
+        state = {DATA_CARD: card_of(self)}
+        return (
+            state
+            if self.kwargs.get('series') is None
+            else state | {_SERIES: self._series_statistics}
+        )
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Standardise as the training of a checkpoint did, whatever images there are now."""
+        if _SERIES in state_dict:
+            self._series_statistics = tuple(state_dict[_SERIES])
         bands, keys = state_dict[DATA_CARD]['bands'], BandValues._fields
         self._standardise(BandValues(*(np.array([b[key] for b in bands]) for key in keys)))
 

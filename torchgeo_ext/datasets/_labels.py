@@ -184,7 +184,7 @@ def read_labels(
     change: bool = False,
     background: int | None = None,
     progress: Progress = silent,
-) -> Labels:
+) -> FeatureLabels | RasterLabels:
     """Open a label layer that may hold a single class.
 
     Args:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
+from torchgeo_ext.colors import DAMAGE_COLORS
 from torchgeo_ext.datasets._classes import IGNORE, LabelClass, make_classes
 from torchgeo_ext.datasets._features import FeatureLabels, plain
 from torchgeo_ext.datasets._files import Paths
@@ -188,7 +189,9 @@ def _open_damage(
             'Number them from 1, the one without damage, to the worst.',
         )
     options = replace(options, classes=table, strict=True, argument='damage')
-    return read_labels(damage, grids, options, background=0, progress=progress)
+    labels = read_labels(damage, grids, options, background=0, progress=progress)
+    colors = dict(enumerate(DAMAGE_COLORS.get(len(table) - 1, ()), start=1))
+    return replace(labels, classes=make_classes(table, table, {0: UNCHANGED_COLOR} | colors))
 
 
 def _open_cover(

@@ -225,7 +225,7 @@ class SceneDataset(GeoDataset):
         )
         if not np.isnan(self.wavelengths).all():
             sample['wavelengths'] = torch.from_numpy(self.wavelengths.copy())
-        sample |= self._moments(scene, dates)
+        sample |= self._moments(scene, dates) | self._beside(scene, window)
         bounds, transform = scene.geometry(window)
         sample['bounds'] = torch.tensor(bounds, dtype=torch.float64)
         sample['transform'] = torch.tensor(transform, dtype=torch.float64)
@@ -239,6 +239,10 @@ class SceneDataset(GeoDataset):
 
     def _layers(self, maps: Mapping[str, torch.Tensor]) -> Sample:
         """Give further maps (h, w) of a sample, by the names they have in scenes, their form."""
+        return {}
+
+    def _beside(self, scene: Scene, window: Window) -> Sample:
+        """Tell what else belongs to the place of a sample."""
         return {}
 
     def _moments(self, scene: Scene, dates: NDArray[np.intp] | None) -> Sample:

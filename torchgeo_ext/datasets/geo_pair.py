@@ -5,11 +5,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
+from rasterio.windows import Window
 from torchgeo.datasets.utils import Sample
 
 from torchgeo_ext.datasets._classes import IGNORE, LabelClass
 from torchgeo_ext.datasets._clouds import CloudRule
 from torchgeo_ext.datasets._dates import ALWAYS, period
+from torchgeo_ext.datasets._files import Paths
 from torchgeo_ext.datasets._geometry import window_of
 from torchgeo_ext.datasets._header import OnError
 from torchgeo_ext.datasets._image import Image, ImageOptions, check_bands, open_images
@@ -27,6 +29,8 @@ from torchgeo_ext.datasets._pair_labels import (
 from torchgeo_ext.datasets._places import Places, covering_grid, list_places
 from torchgeo_ext.datasets._scene import Scene
 from torchgeo_ext.datasets._scene_dataset import CACHE, SceneDataset
+from torchgeo_ext.datasets._series_beside import SeriesBeside
+from torchgeo_ext.datasets.raster_series import RasterSeries
 from torchgeo_ext.errors import BadInput, BadParameter
 from torchgeo_ext.inference.grid import Grid
 from torchgeo_ext.progress import Progress, silent
@@ -74,6 +78,10 @@ class GeoPair(SceneDataset):
             damage, 4 destroyed) unless ``classes`` has others.
         pseudo_labels: Change as something else sees it, such as another model, given as
             ``labels`` are: ``mask_pseudo`` (1, h, w), 0, 1, and -1 where unknown.
+        series: Images of many dates, such as monthly ones of a coarser sensor, given as those of
+            :class:`RasterSeries` are. Samples then have ``series`` and ``series_days``, as those of
+            :class:`FUSU`, around their middle. No augmentation turns it along.
+        series_size: Height and width of that in pixels of the series.
         between: Images of further dates between the two, each given as ``before`` is.
         clouds: Cloud masks of each date in time order (on any grid), each given as ``before`` is.
         cloud_values: Values of these that mean cloud; all but 0 if neither these nor bits are
@@ -109,6 +117,8 @@ class GeoPair(SceneDataset):
         map_before: Layer | None = None,
         damage: Layer | None = None,
         pseudo_labels: Layer | None = None,
+        series: Paths | Sequence[Paths] | None = None,
+        series_size: int = 128,
         between: Sequence[Places] = (),
         clouds: Sequence[Places] = (),
         cloud_values: Sequence[int] = (),
@@ -165,6 +175,11 @@ class GeoPair(SceneDataset):
             for number, (grid, images) in enumerate(zip(grids, places, strict=True))
         ]
         _warn_of_order(scenes)
+        self.series: SeriesBeside | None = None
+        if series is not None:
+            images_beside = RasterSeries(series, index_cache=index_cache, on_error=on_error)
+            self.series = SeriesBeside(images_beside, series_size)
+            self.series.check(tuple(grids))
         super().__init__(scenes, transforms, cache)
 
     def _shape(
@@ -185,6 +200,15 @@ class GeoPair(SceneDataset):
                 change = torch.from_numpy(differing(*dates.numpy()))
             sample |= {'mask': dates.where(dates > 0, IGNORE), 'mask_change': change[None]}
         return sample
+
+    def _beside(self, scene: Scene, window: Window) -> Sample:
+        return {} if self.series is None else self.series.sample(scene.grid, window)
+
+    def keep(self, progress: Progress = silent) -> None:
+        """Keep all rasters in memory from now on, those of the series if they fit as well."""
+        super().keep(progress)
+        if self.series is not None and self.series.series.fits_in_cache:
+            self.series.series.keep()
 
     @property
     def mask_layers(self) -> int:

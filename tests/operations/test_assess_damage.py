@@ -155,6 +155,19 @@ def test_buildings_that_the_model_finds(bundle, pair, tmp_path):
     assert [c['value'] for c in result.styles['output']['classes']] == [0, 1, 2, 3, 4]
 
 
+@pytest.mark.parametrize('crs', [None, 'LOCAL_CS["site", UNIT["foot", 0.3048]]'])
+def test_without_a_place_on_earth_areas_are_planar(crs, bundle, pair, tmp_path):
+    places = [tmp_path / 'local_before.tif', tmp_path / 'local_after.tif']
+    for file, place in zip(pair, places, strict=True):
+        write_raster(place, read(file), crs=crs, resolution=PIXEL, nodata=0)
+    outputs = tmp_path / 'o.tif', tmp_path / 'b.gpkg'
+    result = assess_damage(*places, bundle, *outputs)
+    assert result.damaged_area == pytest.approx(22_000 * (0.3048**2 if crs else 1))
+    again = tmp_path / 'o2.tif', tmp_path / 'b2.gpkg'
+    footprints = f'{outputs[1]}|layername=b'
+    assert assess_damage(*places, bundle, *again, footprints=footprints)[4:-1] == result[4:-1]
+
+
 def test_small_buildings_are_left_out(bundle, pair, tmp_path):
     result = assess_damage(
         *pair, bundle, tmp_path / 'o.tif', tmp_path / 'b.gpkg', minimum_area=2200

@@ -89,12 +89,13 @@ class Zones:
         with RasterSource(str(raster), bands=(1,)).open(self.grid) as reader:
             for window in self.grid.windows(_WINDOW):
                 progress(window.row_off / self.grid.height, 'Counting pixels in polygons')
-                codes = None
+                read = None
                 for numbers, owner in self.owners(window):
-                    if codes is None:
-                        pixels, valid = reader.read_native(window)
-                        codes = _codes(pixels[0], valid, values)
-                    counts[numbers] += _tally(owner, codes, len(numbers), len(values))
+                    read = read or reader.read_native(window)
+                    (pixels,), valid = read
+                    inside = owner > 0
+                    codes = _codes(pixels[inside], valid[inside], values)
+                    counts[numbers] += _tally(owner[inside], codes, len(numbers), len(values))
         return ZonalCounts(counts.sum(axis=1), counts[:, 1:])
 
     def owners(self, window: Window) -> Iterator[tuple[Ints, NDArray[np.int32]]]:
@@ -241,8 +242,7 @@ def _codes(pixels: NDArray[Any], valid: NDArray[np.bool_], values: Sequence[int]
 
 
 def _tally(owner: NDArray[np.int32], codes: Ints, owners: int, values: int) -> Ints:
-    """Count the codes of the pixels of each owner; (owners, values + 1)."""
-    inside = owner > 0
-    both = (owner[inside] - 1) * np.int64(values + 1) + codes[inside]
-    shape = owners, values + 1
-    return np.bincount(both, minlength=shape[0] * shape[1]).reshape(shape)
+    """Count the codes, from 0, of the pixels of each owner, from 1; (owners, values + 1)."""
+    both = (owner - 1) * np.int64(values + 1) + codes
+    counts = np.bincount(both, minlength=owners * (values + 1))
+    return counts.reshape(owners, values + 1)

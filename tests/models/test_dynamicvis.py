@@ -5,7 +5,12 @@ import torch
 
 from tests.models.parity import Reference
 from torchgeo_ext.errors import BadParameter
-from torchgeo_ext.models import DynamicVis_Weights, dynamicvis_b, dynamicvis_l
+from torchgeo_ext.models import (
+    DynamicVisAllTokens_Weights,
+    dynamicvis_all_tokens_b,
+    dynamicvis_b,
+    dynamicvis_l,
+)
 from torchgeo_ext.models.dynamicvis import SIZES, DynamicVis, DynamicVisSize, SparseMixer
 
 TINY = DynamicVisSize(16, (1, 1, 2, 1))
@@ -90,15 +95,13 @@ def test_published_weights_for_other_bands(publish, monkeypatch):
     state = DynamicVis(TINY).state_dict()
     published = {f'backbone.{key}': value for key, value in state.items()}
     published['pre_neck.lateral_convs.0.conv.weight'] = torch.zeros(1)
-    weights = DynamicVis_Weights.FMOW_B_ALL_TOKENS
+    weights = DynamicVisAllTokens_Weights.FMOW_B
     publish(weights, {'state_dict': published, 'meta': {'epoch': 200}})
-    model = dynamicvis_b(weights)
+    model = dynamicvis_all_tokens_b(weights)
     assert not model.layers[0][1][0].selection
-    assert dynamicvis_b(weights, selection=True).layers[0][1][0].selection
-    assert torch.equal(
-        model.layers[2][1][1].spatial_gate.weight, state['layers.2.1.1.spatial_gate.weight']
-    )
-    six = dynamicvis_b(weights, in_chans=6).layers[0][0].projection.weight
+    key = 'layers.2.1.1.spatial_gate.weight'
+    assert torch.equal(model.state_dict()[key], state[key])
+    six = dynamicvis_all_tokens_b(weights, in_chans=6).layers[0][0].projection.weight
     torch.testing.assert_close(six, state['layers.0.0.projection.weight'].repeat(1, 2, 1, 1) / 2)
-    with pytest.raises(BadParameter, match='those of dynamicvis_b, not of dynamicvis_l'):
-        dynamicvis_l(weights)
+    with pytest.raises(BadParameter, match='those of dynamicvis_all_tokens_b, not of dynamicvis_b'):
+        dynamicvis_b(weights)

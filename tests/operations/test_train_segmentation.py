@@ -18,6 +18,8 @@ from tests.datasets.makers import boxes, class_map, image_of, write_pair_of_laye
 from tests.rasters import write_raster
 from torchgeo_ext.bundles import read_bundle
 from torchgeo_ext.errors import BadInput, BadParameter, Canceled, MissingWeights
+from torchgeo_ext.models import _weights
+from torchgeo_ext.models.vmamba import SIZES, VMambaClassifier, VMambaSize
 from torchgeo_ext.operations import segment_image, train_segmentation
 from torchgeo_ext.operations._network import build_task, choose_patch_size
 
@@ -176,6 +178,31 @@ def test_a_backbone_segmentation_models_pytorch_does_not_have(layers, tmp_path):
     segment_image(layers[0], tmp_path / 'map.tif', bundle=tmp_path / 'm')
     with rasterio.open(tmp_path / 'map.tif') as dataset:
         assert dataset.shape == CLASSES.shape
+
+
+def test_published_weights_of_a_registered_backbone(tmp_path, monkeypatch):
+    monkeypatch.setitem(SIZES, 'tiny', VMambaSize(8, (1, 1, 1, 2), 0.0))
+    published = VMambaClassifier(SIZES['tiny']).state_dict()
+    torch.save({'model': published}, tmp_path / 'vmamba.pth')
+    monkeypatch.setattr(_weights, 'weights_file', lambda weights: tmp_path / 'vmamba.pth')
+    arguments = {'model': 'fpn', 'backbone': 'vmamba_tiny', 'in_channels': 2, 'num_classes': 3}
+    task, start = build_task(
+        'segmentation', arguments, 'VMamba_Weights.IMAGENET_TINY', ('blue', 'nir'), 'zero'
+    )
+    assert 'VMamba_Weights.IMAGENET_TINY; bands were found by name; nir got no effect' in start
+    own = task.model.encoder.state_dict()
+    first = own['patch_embed.0.weight']
+    assert torch.equal(first[:, 0], published['patch_embed.0.weight'][:, 2])
+    assert not first[:, 1].any()
+    key = 'layers.3.blocks.1.mlp.fc2.weight'
+    assert torch.equal(own[key], published[key])
+    for weights, message in (
+        ('VMamba_Weights.IMAGENET_BASE', 'those of vmamba_base, not of vmamba_tiny'),
+        ('ResNet18_Weights.SENTINEL2_ALL_MOCO', 'does not fit the backbone vmamba_tiny'),
+        ('imagenet', 'vmamba_tiny has none by the name of imagenet'),
+    ):
+        with pytest.raises(BadParameter, match=message):
+            build_task('segmentation', arguments, weights, ('blue', 'nir'))
 
 
 def test_weights_of_other_bands_are_adapted_and_the_report_says_so(layers, tmp_path):

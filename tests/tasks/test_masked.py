@@ -6,7 +6,7 @@ from torchmetrics.functional.classification import multiclass_f1_score, multicla
 
 from torchgeo_ext.errors import BadParameter
 from torchgeo_ext.models import VMamba_Weights, _weights
-from torchgeo_ext.models.vmamba import SIZES, VMambaClassifier
+from torchgeo_ext.models.vmamba import SIZES, VMambaClassifier, VMambaSize
 from torchgeo_ext.tasks import MaskedChangeDetection, MaskedSegmentation
 from torchgeo_ext.tasks._masked import FURTHER_DECODERS, LabelledPixels, PixelConfusion, Scores
 
@@ -139,6 +139,7 @@ def test_decoders_go_onto_any_backbone(model):
 
 def test_a_backbone_starts_from_published_weights_by_name(tmp_path, monkeypatch):
     weights = VMamba_Weights.IMAGENET_TINY
+    monkeypatch.setitem(SIZES, 'tiny', VMambaSize(8, (1, 1, 1, 1), 0.0))
     published = VMambaClassifier(SIZES['tiny']).state_dict()
     torch.save({'model': published}, tmp_path / 'vmamba.pth')
     monkeypatch.setattr(_weights, 'weights_file', lambda weights: tmp_path / 'vmamba.pth')

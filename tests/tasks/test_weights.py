@@ -3,7 +3,9 @@ import torch
 from safetensors.torch import save_file
 
 from torchgeo_ext.errors import BadInput, BadParameter
+from torchgeo_ext.models import Segmenter
 from torchgeo_ext.models.channels import adapt_channels
+from torchgeo_ext.models.satmaepp import SatMAEPP, SatMAEPPSize, sentinel2_layout
 from torchgeo_ext.tasks import MaskedChangeDetection, MaskedSegmentation
 from torchgeo_ext.tasks._weights import StartingPoint, load_into, read_tensors
 
@@ -113,6 +115,19 @@ def test_early_fusion_of_two_dates(encoder):
 def test_weights_of_another_backbone_are_refused(encoder):
     with pytest.raises(BadParameter, match='does not fit the backbone'):
         load_into(task_of(5, 'resnet18').model, StartingPoint('X', encoder, BANDS), BANDS)
+
+
+def test_bands_in_groups_keep_their_order():
+    layout = sentinel2_layout()
+    donor = SatMAEPP(SatMAEPPSize(32, 2, 2, 8), layout)
+    network = Segmenter(SatMAEPP(SatMAEPPSize(32, 2, 2, 8), layout), width=16)
+    bands = [f'band {number}' for number in range(10)]
+    note = load_into(network, StartingPoint('X', donor.state_dict()), bands)
+    assert 'bands are taken in their order' in note
+    key = 'patch_embed.1.weight'
+    assert torch.equal(network.encoder.state_dict()[key], donor.state_dict()[key])
+    with pytest.raises(BadParameter, match='sees its bands in groups'):
+        load_into(network, StartingPoint('X', donor.state_dict()), bands, adaptation='mean')
 
 
 def test_networks_without_encoder_are_refused(encoder):

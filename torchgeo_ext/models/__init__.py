@@ -48,6 +48,9 @@ from torchgeo_ext.models.cvmhunet import CVMHUNet, cvmhunet
 from torchgeo_ext.models.dynamicvis import (
     DynamicVis,
     DynamicVis_Weights,
+    DynamicVisAllTokens_Weights,
+    dynamicvis_all_tokens_b,
+    dynamicvis_all_tokens_l,
     dynamicvis_b,
     dynamicvis_l,
 )
@@ -113,6 +116,7 @@ __all__ = (
     'ChangeStar1x256_ViTB_Weights',
     'ChangeStar1x256_ViTL_Weights',
     'DynamicVis',
+    'DynamicVisAllTokens_Weights',
     'DynamicVis_Weights',
     'EuroSATAttention7',
     'EuroSATBalanced12',
@@ -160,6 +164,8 @@ __all__ = (
     'changestar1x256_vitb',
     'changestar1x256_vitl',
     'cvmhunet',
+    'dynamicvis_all_tokens_b',
+    'dynamicvis_all_tokens_l',
     'dynamicvis_b',
     'dynamicvis_l',
     'eurosat_attention7',

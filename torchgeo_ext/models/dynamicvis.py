@@ -64,13 +64,16 @@ _PREPROCESSING = Preprocessing(
 )
 
 
+def _name(size: str, selection: bool) -> str:
+    return f'dynamicvis_{size}' if selection else f'dynamicvis_all_tokens_{size}'
+
+
 def _published(size: str, selection: bool) -> Weights:
     return Weights(
         url='',
         transforms=_PREPROCESSING.transform(),
         meta={
-            'model': f'dynamicvis_{size}',
-            'selection': selection,
+            'model': _name(size, selection),
             'dataset': 'fMoW',
             'in_chans': 3,
             'bands': _PREPROCESSING.bands,
@@ -86,10 +89,15 @@ def _published(size: str, selection: bool) -> Weights:
 class DynamicVis_Weights(WeightsEnum):
     """Published weights of DynamicVis, trained on regions of fMoW."""
 
-    FMOW_B = _published('b', True)
-    FMOW_L = _published('l', True)
-    FMOW_B_ALL_TOKENS = _published('b', False)
-    FMOW_L_ALL_TOKENS = _published('l', False)
+    FMOW_B = _published('b', selection=True)
+    FMOW_L = _published('l', selection=True)
+
+
+class DynamicVisAllTokens_Weights(WeightsEnum):
+    """Published weights of DynamicVis without a choice of tokens, trained on regions of fMoW."""
+
+    FMOW_B = _published('b', selection=False)
+    FMOW_L = _published('l', selection=False)
 
 
 class _Patches(nn.Module):
@@ -246,9 +254,7 @@ def _own_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
-def dynamicvis_b(
-    weights: DynamicVis_Weights | None = None, in_chans: int = 3, selection: bool | None = None
-) -> DynamicVis:
+def dynamicvis_b(weights: DynamicVis_Weights | None = None, in_chans: int = 3) -> DynamicVis:
     """Build DynamicVis-B, a backbone of 37 million parameters.
 
     If you use this model in your research, please cite the following paper:
@@ -258,8 +264,6 @@ def dynamicvis_b(
     Args:
         weights: Published weights, for red, green, blue; adapted to other numbers of bands.
         in_chans: Bands of the images.
-        selection: Whether blocks mix only the tokens that matter most, which is several times
-            faster; as the weights were trained, or yes.
 
     Returns:
         The model.
@@ -268,24 +272,37 @@ def dynamicvis_b(
         BadParameter: If the weights are those of another size.
         MissingWeights: If weights are not here and cannot be downloaded.
     """
-    return _build('b', weights, in_chans, selection)
+    return _build('b', weights, in_chans)
 
 
-def dynamicvis_l(
-    weights: DynamicVis_Weights | None = None, in_chans: int = 3, selection: bool | None = None
-) -> DynamicVis:
+def dynamicvis_l(weights: DynamicVis_Weights | None = None, in_chans: int = 3) -> DynamicVis:
     """Build DynamicVis-L, 91 million parameters; see :func:`dynamicvis_b`."""
-    return _build('l', weights, in_chans, selection)
+    return _build('l', weights, in_chans)
+
+
+def dynamicvis_all_tokens_b(
+    weights: DynamicVisAllTokens_Weights | None = None, in_chans: int = 3
+) -> DynamicVis:
+    """Build DynamicVis-B without a choice of tokens, which takes several times as long.
+
+    See :func:`dynamicvis_b`.
+    """
+    return _build('b', weights, in_chans, selection=False)
+
+
+def dynamicvis_all_tokens_l(
+    weights: DynamicVisAllTokens_Weights | None = None, in_chans: int = 3
+) -> DynamicVis:
+    """Build DynamicVis-L without a choice of tokens; see :func:`dynamicvis_b`."""
+    return _build('l', weights, in_chans, selection=False)
 
 
 def _build(
-    size: str, weights: DynamicVis_Weights | None, in_chans: int, selection: bool | None
+    size: str, weights: WeightsEnum | None, in_chans: int, selection: bool = True
 ) -> DynamicVis:
-    if selection is None:
-        selection = weights.meta['selection'] if weights else True
     model = DynamicVis(SIZES[size], in_chans, selection)
     if weights:
-        check_model(weights, f'dynamicvis_{size}')
+        check_model(weights, _name(size, selection))
         state = _own_names(weights_of_checkpoint(read_state(weights)))
         load_fitting(model, state, ['layers.0.0.projection.weight'])
     return model

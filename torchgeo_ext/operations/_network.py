@@ -64,6 +64,7 @@ def build_task(
         MissingWeights: If weights cannot be had.
     """
     from torchgeo_ext.tasks import MaskedChangeDetection, MaskedSegmentation
+    from torchgeo_ext.tasks._registered import takes_any_backbone
     from torchgeo_ext.tasks._weights import load_into
 
     task_class: Any = MaskedSegmentation if kind == 'segmentation' else MaskedChangeDetection
@@ -74,7 +75,14 @@ def build_task(
             f'weights: there are none for the architecture {model}, but {weights!r} was asked for.',
             'Choose another architecture, or leave weights empty.',
         )
-    start = None if weights in (None, '', IMAGENET) else find_weights(str(weights))
+    registered = kind == 'segmentation' and takes_any_backbone(model, backbone)
+    if registered and weights == IMAGENET:
+        raise BadParameter(
+            f'weights: {backbone} has none by the name of imagenet.',
+            'Name published weights of this backbone, or leave weights empty to start at random.',
+        )
+    named = None if weights in (None, '', IMAGENET) else str(weights)
+    start = None if named is None else find_weights(named, backbone if registered else None)
     if start is None and adaptation != 'auto':
         raise BadParameter(
             f'band_adaptation is {adaptation}, but there are no weights it can be chosen for.',
@@ -137,12 +145,14 @@ def check_backbone(
         )
 
 
-def find_weights(weights: str) -> 'StartingPoint':
+def find_weights(weights: str, backbone: str | None = None) -> 'StartingPoint':
     """Load weights by name or from a file.
 
     Args:
         weights: A name such as ``ResNet18_Weights.SENTINEL2_ALL_MOCO``, a checkpoint (``.ckpt``,
             ``.pt``, ``.pth``, ``.safetensors``) or a bundle.
+        backbone: The backbone of the registry they are for, whose builder knows how published
+            weights name things.
 
     Raises:
         BadParameter: If there are no weights of that name.
@@ -153,7 +163,7 @@ def find_weights(weights: str) -> 'StartingPoint':
 
     path = Path(weights).expanduser()
     if not path.exists():
-        return _published(weights)
+        return _published(weights, backbone)
     if path.is_dir() or path.suffix.lower() in ('.json', '.zip'):
         from torchgeo_ext.bundles import read_bundle
 
@@ -163,8 +173,9 @@ def find_weights(weights: str) -> 'StartingPoint':
     return StartingPoint(path.name, read_tensors(path))
 
 
-def _published(name: str) -> 'StartingPoint':
+def _published(name: str, backbone: str | None) -> 'StartingPoint':
     from torchgeo_ext.hub import weights_file
+    from torchgeo_ext.models.features import backbone_features
     from torchgeo_ext.tasks._weights import StartingPoint, read_tensors
 
     known = {str(weights): weights for weights in _all_weights()}
@@ -176,20 +187,33 @@ def _published(name: str) -> 'StartingPoint':
         )
     weights = known[name]
     bands = tuple(weights.meta.get('bands', ()))
+    if backbone is not None:
+        if weights not in _weights_of(backbone):
+            raise BadParameter(
+                f'weights: {name} does not fit the backbone {backbone}.',
+                'Choose the backbone the weights were trained with.',
+            )
+        return StartingPoint(name, backbone_features(backbone, weights).state_dict(), bands)
     return StartingPoint(name, read_tensors(weights_file(weights)), bands)
 
 
 def _all_weights() -> Iterator[Any]:
-    from torchgeo.models import get_model_weights, list_models
+    from torchgeo.models import list_models
 
     from torchgeo_ext import registry
 
     len(registry.models)  # makes our own models known to TorchGeo
     for model in list_models():
-        # TorchGeo raises it for models without published weights
-        with contextlib.suppress(KeyError):
-            members: Any = get_model_weights(model)
-            yield from members
+        yield from _weights_of(model)
+
+
+def _weights_of(model: str) -> Iterator[Any]:
+    from torchgeo.models import get_model_weights
+
+    # TorchGeo raises it for models without published weights
+    with contextlib.suppress(KeyError):
+        members: Any = get_model_weights(model)
+        yield from members
 
 
 def choose_patch_size(task: Any, wanted: int, smallest_raster: int, shape: Sequence[int]) -> int:

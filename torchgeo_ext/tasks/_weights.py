@@ -75,15 +75,25 @@ def load_into(
         for name in encoder & state.keys()
         if own[name].shape != state[name].shape and name != first
     ]
-    if missing or wrong or not _adaptable(own[first], state[first]):
+    grouped = own[first].shape[1] % len(bands) != 0
+    if missing or wrong or not _adaptable(own[first], state[first], grouped):
         raise BadParameter(
             f'{argument}: {start.title} does not fit the backbone '
             f'({len(missing)} tensors are missing, {len(wrong)} have another shape).',
             'Choose the backbone the weights were trained with.',
         )
-    adapted, note = adapt_channels(
-        state[first], start.bands, bands, own[first].shape[1], adaptation
-    )
+    if not grouped:
+        adapted, note = adapt_channels(
+            state[first], start.bands, bands, own[first].shape[1], adaptation
+        )
+    elif adaptation == 'auto':
+        adapted, note = state[first], 'bands are taken in their order'
+    else:
+        raise BadParameter(
+            f'adaptation is {adaptation}, but the network sees its bands in groups, so that '
+            'filters cannot be found for each band.',
+            'Leave it at auto.',
+        )
     fitting = {n: v for n, v in state.items() if n in own and own[n].shape == v.shape}
     target.load_state_dict(fitting | {first: adapted}, strict=False)
     left = sum(1 for name in own if name not in encoder and name not in fitting)
@@ -149,7 +159,8 @@ def _first_layer(state: Mapping[str, Tensor]) -> str:
     return next(name for name, value in state.items() if value.ndim == 4)
 
 
-def _adaptable(own: Tensor, other: Tensor | None) -> bool:
-    if other is None or other.ndim != 4:
+def _adaptable(own: Tensor, other: Tensor | None, grouped: bool) -> bool:
+    if other is None or other.ndim != own.ndim:
         return False
-    return own.shape[0] == other.shape[0] and own.shape[2:] == other.shape[2:]
+    first = 1 if grouped else 2
+    return own.shape[0] == other.shape[0] and own.shape[first:] == other.shape[first:]

@@ -246,3 +246,60 @@ def test_layers_of_pairs_beside_single_images(folder):
 def test_a_share_that_cannot_be():
     with pytest.raises(BadParameter, match=r'unlabelled is 1\.5'):
         GeoTIFFDataModule(before='b.tif', after='a.tif', unlabelled=1.5)
+
+
+def init(folder, tmp_path, *words):
+    config = tmp_path / 'training.yaml'
+    assert main(['init', str(folder), '--output', str(config), *words]) == 0
+    return yaml.safe_load(config.read_text(encoding='utf-8'))
+
+
+@pytest.mark.parametrize('names', [('before', 'after'), ('2019-05-01', '2021-05-01')])
+def test_init_finds_the_land_cover_of_both_dates(names, tmp_path, capsys):
+    (tmp_path / 'in').mkdir()
+    write_dates(tmp_path / 'in', step=10)
+    for old, new in zip(('before', 'after'), names, strict=True):
+        for kind in ('', 'land_cover_'):
+            (tmp_path / 'in' / f'{kind}{old}.tif').rename(tmp_path / 'in' / f'{kind}{new}.tif')
+    words = () if names[0] == 'before' else ('--task', 'semantic_change')
+    config = init(tmp_path / 'in', tmp_path, *words)
+    assert f'land_cover_{names[0]}.tif, land_cover_{names[1]}.tif' in capsys.readouterr().out
+    assert config['model'] == {
+        'class_path': 'SemanticChangeDetection',
+        'init_args': {'model': 'changemamba_scd_tiny', 'in_channels': 2, 'num_classes': 4},
+    }
+    data = config['data']['init_args']
+    assert data['labels_before'] == f'land_cover_{names[0]}.tif'
+    assert data['labels_after'] == f'land_cover_{names[1]}.tif'
+    assert data['before'] == [f'{names[0]}.tif']
+    assert data['classes'] == {10: 'class 10', 20: 'class 20', 30: 'class 30'}
+    assert 'labels' not in data
+
+
+def test_init_finds_labels_of_change_beside(folder, tmp_path):
+    (tmp_path / 'in').mkdir()
+    for name in ('before', 'after', 'land_cover_before', 'land_cover_after', 'changed'):
+        (tmp_path / 'in' / f'{name}.tif').write_bytes((folder / f'{name}.tif').read_bytes())
+    data = init(tmp_path / 'in', tmp_path)['data']['init_args']
+    assert data['labels'] == 'changed.tif'
+    assert data['labels_after'] == 'land_cover_after.tif'
+
+
+def test_init_finds_damage(folder, tmp_path):
+    (tmp_path / 'in').mkdir()
+    for name in ('before.tif', 'after.tif', 'buildings.gpkg'):
+        (tmp_path / 'in' / name).write_bytes((folder / name).read_bytes())
+    config = init(tmp_path / 'in', tmp_path)
+    assert config['model']['class_path'] == 'BuildingDamage'
+    assert config['model']['init_args']['levels'] == 4
+    data = config['data']['init_args']
+    assert (data['damage'], data['class_field']) == ('buildings.gpkg', 'damage')
+
+
+def test_init_asks_which_labels_are_of_which_date(tmp_path, capsys):
+    (tmp_path / 'in').mkdir()
+    write_dates(tmp_path / 'in')
+    (tmp_path / 'in' / 'land_cover_after.tif').unlink()
+    words = ['--output', str(tmp_path / 'c.yaml'), '--task', 'semantic_change']
+    assert main(['init', str(tmp_path / 'in'), *words]) == 2
+    assert 'which labels are of the earlier and which of the later' in capsys.readouterr().err

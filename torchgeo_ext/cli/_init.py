@@ -31,7 +31,11 @@ def add_init(commands: Any) -> argparse.ArgumentParser:
         'and writes a configuration for "torchgeo-ext fit". Patterns may hold * and ?.',
     )
     parser.add_argument('folder', type=Path, help='Folder with images and labels.')
-    parser.add_argument('--task', choices=('segmentation', 'change'), help='What to learn.')
+    parser.add_argument(
+        '--task',
+        choices=('segmentation', 'change', 'semantic_change', 'building_damage'),
+        help='What to learn.',
+    )
     parser.add_argument('--images', metavar='PATTERN', help='Names of the images to use.')
     parser.add_argument('--labels', metavar='PATTERN', help='Names of the labels to use.')
     parser.add_argument('--class-field', metavar='NAME', help='Field with the class of a polygon.')
@@ -60,6 +64,9 @@ def _init(options: argparse.Namespace) -> None:
         module.progress = bar
         # reads the labels: what does not fit is found now and not when training begins
         facts = _Facts(folder, plan, module)
+    if plan.task == 'semantic_change':
+        # from now on there may be no others
+        data['classes'] = {entry.value: entry.name for entry in module.labelled.told_classes}
     with staged(output, 'output') as part:
         part.write_text(_yaml(facts, data, output.resolve()), encoding='utf-8')
     print('\n'.join(facts.told()))
@@ -72,7 +79,12 @@ def _data(folder: Any, plan: Any) -> dict[str, Any]:
 
     dates = list(zip(*plan.images, strict=True))
     names = ('images',) if plan.task == 'segmentation' else ('before', 'after')
-    labels = [relative(folder, label) for label in plan.labels]
+    before, after = plan.covers or ((), ())
+    layers = {
+        'damage' if plan.task == 'building_damage' else 'labels': plan.labels,
+        'labels_before': before,
+        'labels_after': after,
+    }
     files = [*(raster.path for raster in folder.rasters), *folder.broken]
     everything = [relative(folder, file) for file in files]
     side = min(min(image.grid.shape) for group in plan.images for image in group)
@@ -84,13 +96,20 @@ def _data(folder: Any, plan: Any) -> dict[str, Any]:
             else [relative(folder, image.path) for image in images]
             for name, images in zip(names, dates, strict=True)
         },
-        'labels': labels[0] if len(labels) == 1 else labels,
+        **{name: _paths(folder, labels) for name, labels in layers.items() if labels},
         'class_field': plan.class_field,
         'classes': dict(plan.class_names) or None,
         'ignore_value': plan.ignore_value,
         'patch_size': max(_STRIDE, min(_LARGEST_PATCH, side // 2 // _STRIDE * _STRIDE)),
     }
     return {key: value for key, value in data.items() if value is not None}
+
+
+def _paths(folder: Any, labels: Sequence[Any]) -> str | list[str]:
+    from torchgeo_ext.datamodules._plan import relative
+
+    paths = [relative(folder, label) for label in labels]
+    return paths[0] if len(paths) == 1 else paths
 
 
 class _Facts:
@@ -113,7 +132,9 @@ class _Facts:
         grids = Counter(f'{i.grid.crs.to_string() if i.grid.crs else "no CRS"}' for i in used)
         days = sorted({f'{image.days[0]:%Y-%m-%d}' for image in used if image.days})
         when = '' if not days else f', {days[0]}' + (f' to {days[-1]}' if len(days) > 1 else '')
-        what = f'{len(self.plan.images)} pairs' if self.plan.task == 'change' else f'{len(used)}'
+        what = (
+            f'{len(self.plan.images)} pairs' if self.plan.task != 'segmentation' else f'{len(used)}'
+        )
         sensor = f' of {first.sensor}' if first.sensor else ''
         return (
             f'{what}, {len(self.bands)} bands {first.dtype}{sensor} '
@@ -125,7 +146,8 @@ class _Facts:
         """Tell of the labels in one line."""
         from torchgeo_ext.datamodules._plan import relative
 
-        names = _few([relative(self.folder, label) for label in self.plan.labels])
+        every = [label for labels in (*self.plan.covers, self.plan.labels) for label in labels]
+        names = _few([relative(self.folder, label) for label in every])
         field = f', field {self.plan.class_field}' if self.plan.class_field else ''
         classes = ', '.join(f'{entry.value} {entry.name}' for entry in self.dataset.classes)
         ignored = self.plan.ignore_value
@@ -150,20 +172,7 @@ class _Facts:
 
 def _yaml(facts: _Facts, data: dict[str, Any], output: Path) -> str:
     """Write the configuration, each line with what it means where that is not plain."""
-    change = facts.plan.task == 'change'
-    classes = [entry.name for entry in facts.dataset.classes]
-    model: dict[str, Any] = {
-        'model': 'fcsiamdiff' if change else 'unet',
-        'backbone': 'resnet18',
-        'in_channels': len(facts.bands),
-        'task': 'binary' if facts.binary else 'multiclass',
-        'num_classes': None if facts.binary else len(classes),
-        'labels': None if facts.binary else classes,
-        'loss': 'bce' if facts.binary else 'ce',
-        'ignore_index': -1,
-        'lr': 0.001,
-    }
-    task = 'MaskedChangeDetection' if change else 'MaskedSegmentation'
+    task, model = _model(facts)
     run = output.with_name(f'{output.stem}_run')
     lines = [
         f'# Images: {facts.images()}.',
@@ -188,6 +197,29 @@ def _yaml(facts: _Facts, data: dict[str, Any], output: Path) -> str:
         '    test_fold: 1  # for "torchgeo-ext test" alone',
     ]
     return '\n'.join(lines) + '\n'
+
+
+def _model(facts: _Facts) -> tuple[str, dict[str, Any]]:
+    """Choose the task and its arguments."""
+    bands, classes = len(facts.bands), [entry.name for entry in facts.dataset.classes]
+    if facts.plan.task == 'semantic_change':
+        model = {'model': 'changemamba_scd_tiny', 'in_channels': bands, 'num_classes': len(classes)}
+        return 'SemanticChangeDetection', model
+    if facts.plan.task == 'building_damage':
+        model = {'model': 'changemamba_bda_tiny', 'in_channels': bands, 'levels': len(classes) - 1}
+        return 'BuildingDamage', model
+    change = facts.plan.task == 'change'
+    return 'MaskedChangeDetection' if change else 'MaskedSegmentation', {
+        'model': 'fcsiamdiff' if change else 'unet',
+        'backbone': 'resnet18',
+        'in_channels': bands,
+        'task': 'binary' if facts.binary else 'multiclass',
+        'num_classes': None if facts.binary else len(classes),
+        'labels': None if facts.binary else classes,
+        'loss': 'bce' if facts.binary else 'ce',
+        'ignore_index': -1,
+        'lr': 0.001,
+    }
 
 
 def _flow(value: Any) -> str:

@@ -12,9 +12,10 @@ import pandas as pd
 import shapely
 
 from torchgeo_ext.datamodules._folder import ClassField, Folder, PolygonLayer, RasterFile, outline
+from torchgeo_ext.datasets._features import UNKNOWN, plain
 from torchgeo_ext.errors import BadInput
 
-Task = Literal['segmentation', 'change']
+Task = Literal['segmentation', 'change', 'semantic_change', 'building_damage']
 Label = RasterFile | PolygonLayer
 
 #: Parts of names of files and folders that hold labels, and of masks that are no classes.
@@ -28,6 +29,9 @@ _BEFORE = {'before', 'pre', 'a', 't1', 'time1', 'early', 'old', 'from'}
 _AFTER = {'after', 'post', 'b', 't2', 'time2', 'late', 'new', 'to'}
 #: Names of fields with classes.
 _FIELDS = re.compile(r'class|label|lulc|cover|use|type|categor|kind|crop|species')
+
+#: Words for the levels of damage of xBD.
+_DAMAGE = {'no damage', 'minor damage', 'major damage', 'destroyed'}
 
 #: Files named in a message.
 _NAMED = 6
@@ -56,8 +60,10 @@ class Plan:
 
     Args:
         task: What to learn.
-        images: For each place its dates: one raster, or two for change.
-        labels: One layer for all places, or one for each.
+        images: For each place its dates: one raster, or two for all kinds of change.
+        labels: One layer for all places, or one for each; none for ``semantic_change`` if change is
+            where the land cover differs.
+        covers: Labels of the land cover of each date, for ``semantic_change``.
         class_field: Field with the classes of polygons, if labels are polygons.
         class_names: Name of each class value, where values are numbers.
         ignore_value: Label value of what has no class.
@@ -73,6 +79,7 @@ class Plan:
     ignore_value: int | None = None
     left_out: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    covers: tuple[tuple[Label, ...], ...] = ()
 
 
 def make_plan(folder: Folder, choice: Choice) -> Plan:
@@ -88,14 +95,20 @@ def make_plan(folder: Folder, choice: Choice) -> Plan:
     labels, left_out = _labels(folder, choice)
     task = choice.task or _task(folder, labels)
     images = _images(folder, labels, choice, left_out)
-    if task == 'change':
-        pairs, labels = _pairs(folder, images, labels, left_out)
-    else:
+    pairs: tuple[tuple[RasterFile, ...], ...]
+    covers: tuple[tuple[Label, ...], ...] = ()
+    if task == 'segmentation':
         _check_one_layer(folder, images, labels)
         pairs = tuple((image,) for image in images)
-    class_field, names, ignore = _classes(folder, labels, choice, task)
+    elif task == 'semantic_change':
+        covers, labels = _covers(folder, images, labels, left_out)
+        pairs = _by_place(folder, *_two_dates(folder, images))
+    else:
+        pairs, labels = _pairs(folder, images, labels, left_out)
+    told = tuple(label for cover in covers for label in cover) or labels
+    class_field, names, ignore = _classes(folder, told, choice, task)
     notes = [*_duplicates(folder, images)]
-    return Plan(task, pairs, labels, class_field, names, ignore, left_out, tuple(notes))
+    return Plan(task, pairs, labels, class_field, names, ignore, left_out, tuple(notes), covers)
 
 
 def relative(folder: Folder, thing: Label | Path) -> str:
@@ -174,11 +187,59 @@ def _task(folder: Folder, labels: Sequence[Label]) -> Task:
     of_two_dates = any(len(label.days) == 2 for label in labels)
     named = any('change' in relative(folder, label).lower() for label in labels)
     dated = {_moment(folder, image) for image in folder.rasters} >= {'before', 'after'}
-    return 'change' if of_two_dates or named or dated else 'segmentation'
+    if {_moment(folder, label) for label in labels} >= {'before', 'after'}:
+        return 'semantic_change'
+    if not (of_two_dates or named or dated):
+        return 'segmentation'
+    layers = [label for label in labels if isinstance(label, PolygonLayer)]
+    return 'building_damage' if any(map(_damage_fields, layers)) else 'change'
 
 
-def _moment(folder: Folder, image: RasterFile) -> Literal['before', 'after'] | None:
-    *folders, file = Path(relative(folder, image).lower()).with_suffix('').parts
+def _damage_fields(layer: PolygonLayer) -> list[ClassField]:
+    """Give the fields of text that hold xBD's levels of damage and nothing else."""
+    return [
+        field
+        for field in layer.fields
+        if field.text and {plain(name) for name in field.names.values()} - UNKNOWN <= _DAMAGE
+    ]
+
+
+def _covers(
+    folder: Folder, images: Sequence[RasterFile], labels: Sequence[Label], left_out: dict[str, str]
+) -> tuple[tuple[tuple[Label, ...], ...], tuple[Label, ...]]:
+    """Tell the land cover before, that after, and labels of what changed."""
+    moments = [_moment(folder, label) or _day_moment(folder, label, images) for label in labels]
+    before, after, others = (
+        tuple(label for label, moment in zip(labels, moments, strict=True) if moment == wanted)
+        for wanted in ('before', 'after', None)
+    )
+    if not before or not after:
+        raise BadInput(
+            f'folder: which labels are of the earlier and which of the later date cannot be told '
+            f'of {_listed(folder, labels)}.',
+            'Put the words before and after, or the dates of the images, into their names.',
+        )
+    for same in (before, after):
+        _check_one_layer(folder, images, same)
+    changed = tuple(label for label in others if 'change' in relative(folder, label).lower())
+    left_out |= {relative(folder, o): 'of neither date' for o in others if o not in changed}
+    return (before, after), changed
+
+
+def _day_moment(
+    folder: Folder, label: Label, images: Sequence[RasterFile]
+) -> Literal['before', 'after'] | None:
+    """Tell the date of a label by its day."""
+    before, after = ({i.days[0] for i in d if i.days} for d in _two_dates(folder, images))
+    if len(label.days) != 1 or label.days[0] not in before ^ after:
+        return None
+    return 'before' if label.days[0] in before else 'after'
+
+
+def _moment(folder: Folder, thing: Label) -> Literal['before', 'after'] | None:
+    # a layer's name is as good as that of a file
+    name = relative(folder, thing).lower().replace('|layername=', '/')
+    *folders, file = Path(name).with_suffix('').parts
     # A and B are pairs of folders, but part a and part b of a scene are none
     words = {word for word in _words(file) if len(word) > 1}.union(*map(_words, folders))
     if bool(words & _BEFORE) == bool(words & _AFTER):
@@ -338,6 +399,8 @@ def _classes(
 ) -> tuple[str | None, dict[int, str], int | None]:
     """Find the field with the classes, the names of numbered classes, and the number of none."""
     layers = [label for label in labels if isinstance(label, PolygonLayer)]
+    if not layers and task in ('semantic_change', 'building_damage'):
+        return None, {}, None  # looked for when they are opened
     if not layers:
         values = sorted({value for label in labels for value in _values(label)})
         return None, {value: f'class {value}' for value in values}, None
@@ -349,7 +412,7 @@ def _classes(
     chosen = _field(folder, layers, choice, task)
     if chosen is None:
         return None, {}, None
-    if chosen.text:
+    if chosen.text or task == 'building_damage':
         return chosen.name, {}, None
     names = {int(value): name for value, name in chosen.names.items()}
     nameless = [value for value, name in names.items() if not name]
@@ -378,6 +441,8 @@ def _field(
             )
     if task == 'segmentation':
         fields = tuple(field for field in fields if len(field.names) > 1)
+    if task == 'building_damage' and choice.class_field is None:
+        fields = tuple(_damage_fields(layers[0]))
     ranked = sorted(fields, key=_field_rank, reverse=True)
     if not ranked:
         if task == 'change':

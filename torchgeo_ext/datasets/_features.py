@@ -24,7 +24,7 @@ from torchgeo_ext.inference.grid import Grid
 UNCHANGED = {'0', 'no change', 'no_change', 'no-change', 'nochange', 'stable', 'unchanged'}
 
 #: Words for "nobody can tell" in a text field whose classes are given, without signs.
-_UNKNOWN = {'un classified', 'unclassified', 'unknown', 'unlabelled', 'unlabeled'}
+UNKNOWN = {'un classified', 'unclassified', 'unknown', 'unlabelled', 'unlabeled'}
 
 #: Geometry types of layers that can hold polygons contain one of these.
 _AREAS = ('Polygon', 'Surface', 'Unknown', 'Collection')
@@ -170,7 +170,7 @@ def _text_codes(
     if table is not None:
         numbers = {plain(name): value for value, name in table.items()}
         known = np.array([plain(word) in numbers for word in words], dtype=bool)
-        keep &= known | np.array([plain(word) not in _UNKNOWN for word in words], dtype=bool)
+        keep &= known | np.array([plain(word) not in UNKNOWN for word in words], dtype=bool)
         _check_table(features, field, sorted(set(words[keep & ~known])), table)
         values = np.array([numbers[plain(word)] for word in words[keep]], dtype=np.int64)
         return keep, values, {}

@@ -4,6 +4,7 @@ from torchgeo_ext.tasks.binary_change_detection import BinaryChangeDetection
 from torchgeo_ext.tasks.building_damage import BuildingDamage
 from torchgeo_ext.tasks.change_question_answering import ChangeQuestionAnswering
 from torchgeo_ext.tasks.conditional_change_detection import ConditionalChangeDetection
+from torchgeo_ext.tasks.domain_adaptive_segmentation import DomainAdaptiveSegmentation
 from torchgeo_ext.tasks.masked_change_detection import MaskedChangeDetection
 from torchgeo_ext.tasks.masked_segmentation import MaskedSegmentation
 from torchgeo_ext.tasks.scene_classification import SceneClassification
@@ -15,6 +16,7 @@ __all__ = (
     'BuildingDamage',
     'ChangeQuestionAnswering',
     'ConditionalChangeDetection',
+    'DomainAdaptiveSegmentation',
     'MaskedChangeDetection',
     'MaskedSegmentation',
     'SceneClassification',

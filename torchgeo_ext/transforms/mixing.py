@@ -47,12 +47,13 @@ def random_boxes(count: int, height: int, width: int, areas: Tensor) -> Tensor:
     return rows[:, :, None] & columns[:, None, :]
 
 
-def random_classes(mask: Tensor, ignore: int = IGNORE) -> Tensor:
+def random_classes(mask: Tensor, ignore: int = IGNORE, weights: Tensor | None = None) -> Tensor:
     """Draw half of the classes (rounded down) that each mask shows.
 
     Args:
         mask: (b, ...) int64 classes.
         ignore: Value that is no class.
+        weights: (k,) how much each class from 0 on deserves to be drawn; all alike if not given.
 
     Returns:
         (b, ...) bool, True at the pixels of the classes drawn.
@@ -63,7 +64,11 @@ def random_classes(mask: Tensor, ignore: int = IGNORE) -> Tensor:
     present = torch.zeros(len(flat), len(values), dtype=torch.bool, device=mask.device)
     present.scatter_(1, numbers, True)
     present &= values != ignore
-    order = torch.rand(present.shape).to(mask.device).masked_fill(~present, 2)
+    order = torch.rand(present.shape).to(mask.device)
+    if weights is not None:
+        # waiting times: those of larger weights are shorter
+        order = -order.log() / weights[values.clamp(min=0)]
+    order = order.masked_fill(~present, torch.inf)
     rank = order.argsort(dim=1).argsort(dim=1)
     drawn = present & (rank < present.sum(dim=1, keepdim=True) // 2)
     return drawn.gather(1, numbers).reshape(mask.shape)

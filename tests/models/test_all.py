@@ -18,7 +18,7 @@ SMALL = {
     'mapformer': {'backbone': 'b1', 'map_classes': 3},
 }
 #: Larger ones of a family, or of hundreds of megabytes: their classes are tested with small parts.
-LARGE = ('_small', '_base', '_vitb', '_vitl', '_l', '_h')
+LARGE = ('_small', '_base', '_vitb', '_vitl', '_vith', '_l', '_h')
 
 BANDS, HEIGHT, WIDTH = 2, 37, 50
 

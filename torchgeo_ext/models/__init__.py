@@ -83,6 +83,7 @@ from torchgeo_ext.models.satmaepp import (
 )
 from torchgeo_ext.models.segmenter import Segmenter, segmenter
 from torchgeo_ext.models.semicdvl import SemiCDVL, semicdvl
+from torchgeo_ext.models.siamlite import SiamLite, siamlite
 from torchgeo_ext.models.skysense import SkySense, skysense_sentinel1_vitl, skysense_sentinel2_vitl
 from torchgeo_ext.models.tcssm import TCSSM, tcssm
 from torchgeo_ext.models.tinycd import TinyCD, TinyCD_Weights, tinycd
@@ -137,6 +138,7 @@ __all__ = (
     'SatMAEPP_Weights',
     'Segmenter',
     'SemiCDVL',
+    'SiamLite',
     'SkySense',
     'TinyCD',
     'TinyCD_Weights',
@@ -191,6 +193,7 @@ __all__ = (
     'satmaepp_sentinel2_vitl',
     'segmenter',
     'semicdvl',
+    'siamlite',
     'skysense_sentinel1_vitl',
     'skysense_sentinel2_vitl',
     'tcssm',

@@ -43,7 +43,7 @@ def test_folders_of_images_and_labels(tmp_path):
     assert plan.task == 'segmentation'
     assert images_of(tmp_path, plan) == [['images/a.tif'], ['images/b.tif']]
     assert names(tmp_path, plan.labels) == ['labels/a.tif', 'labels/b.tif']
-    assert plan.class_names == {1: 'class 1', 2: 'class 2', 3: 'class 3'}
+    assert plan.class_names == {}
 
 
 def test_labels_need_no_word_in_their_name(tmp_path):
@@ -168,6 +168,8 @@ def test_labels_that_name_two_dates_make_pairs(tmp_path):
         ['naip_20090818.tif', 'naip_20160816.tif'],
     ]
     assert len(plan.labels) == 2
+    # each pair has labels of its own, which may lack a class of the others
+    assert plan.class_names == {value: f'class {value}' for value in (0, 1, 2)}
 
 
 def test_labels_of_a_date_without_image(tmp_path):

@@ -15,8 +15,8 @@ from torchgeo_ext.staging import staged
 
 #: Patches of at most this size.
 _LARGEST_PATCH = 256
-#: Longer lists and mappings get several lines.
-_LINE = 80
+#: Lists and mappings that make a line longer get several.
+_LINE = 120
 _INDENT = '    '
 #: Networks halve images five times.
 _STRIDE = 32
@@ -173,34 +173,29 @@ class _Facts:
 def _yaml(facts: _Facts, data: dict[str, Any], output: Path) -> str:
     """Write the configuration, each line with what it means where that is not plain."""
     task, model = _model(facts)
-    run = output.with_name(f'{output.stem}_run')
     lines = [
         f'# Images: {facts.images()}.',
         f'# Labels: {facts.labels()}.',
         f'# Train: torchgeo-ext fit --config {output.name} (go on with it: --ckpt_path last)',
         f'# Scores: torchgeo-ext test --config {output.name} --ckpt_path best',
-        'seed_everything: 0',
         'trainer:',
-        '  max_epochs: 50',
-        f'  default_root_dir: {_flow(str(run))}  # gets checkpoints, logs and figures',
+        f'  max_epochs: 50  # checkpoints, logs and figures go to {output.stem}_run',
         'model:',
         f'  class_path: {task}',
         '  init_args:',
-        *(line for k, v in model.items() if v is not None for line in _entry(k, v, _INDENT)),
+        *(line for key, value in model.items() for line in _entry(key, value)),
         'data:',
         '  class_path: GeoTIFFDataModule',
         '  init_args:',
-        *(line for key, value in data.items() for line in _entry(key, value, _INDENT)),
-        '    batch_size: 8',
+        *(line for key, value in data.items() for line in _entry(key, value)),
         '    balance: square_root  # draws rare classes more often; or none, inverse',
-        '    split: {folds: 5, fold: 0}  # blocks of land; fold 0 chooses the best epoch',
-        '    test_fold: 1  # for "torchgeo-ext test" alone',
+        '    test_fold: 1  # of 5 folds of blocks: 0 chooses the best epoch, 1 is for tests alone',
     ]
     return '\n'.join(lines) + '\n'
 
 
 def _model(facts: _Facts) -> tuple[str, dict[str, Any]]:
-    """Choose the task and its arguments."""
+    """Choose the task and its arguments; what equals a default is left out."""
     bands, classes = len(facts.bands), [entry.name for entry in facts.dataset.classes]
     if facts.plan.task == 'semantic_change':
         model = {'model': 'changemamba_scd_tiny', 'in_channels': bands, 'num_classes': len(classes)}
@@ -209,16 +204,15 @@ def _model(facts: _Facts) -> tuple[str, dict[str, Any]]:
         model = {'model': 'changemamba_bda_tiny', 'in_channels': bands, 'levels': len(classes) - 1}
         return 'BuildingDamage', model
     change = facts.plan.task == 'change'
+    kinds = {'task': 'multiclass', 'loss': 'ce'} if change and not facts.binary else {}
+    several = {} if facts.binary else {'num_classes': len(classes), 'labels': classes}
     return 'MaskedChangeDetection' if change else 'MaskedSegmentation', {
         'model': 'fcsiamdiff' if change else 'unet',
         'backbone': 'resnet18',
         'in_channels': bands,
-        'task': 'binary' if facts.binary else 'multiclass',
-        'num_classes': None if facts.binary else len(classes),
-        'labels': None if facts.binary else classes,
-        'loss': 'bce' if facts.binary else 'ce',
+        **kinds,
+        **several,
         'ignore_index': -1,
-        'lr': 0.001,
     }
 
 
@@ -232,16 +226,17 @@ def _flow(value: Any) -> str:
     return text.removesuffix('\n').removesuffix('\n...')
 
 
-def _entry(key: str, value: Any, indent: str) -> Iterator[str]:
+def _entry(key: str, value: Any) -> Iterator[str]:
     """Write an argument; long lists and mappings have a line for each entry."""
-    if isinstance(value, dict) and len(_flow(value)) > _LINE:
-        yield f'{indent}{key}:'
-        yield from (f'{indent}  {_flow(k)}: {_flow(v)}' for k, v in value.items())
-    elif isinstance(value, list) and len(_flow(value)) > _LINE:
-        yield f'{indent}{key}:'
-        yield from (f'{indent}  - {_flow(entry)}' for entry in value)
+    line = f'{_INDENT}{key}: {_flow(value)}'
+    if isinstance(value, dict) and len(line) > _LINE:
+        yield f'{_INDENT}{key}:'
+        yield from (f'{_INDENT}  {_flow(k)}: {_flow(v)}' for k, v in value.items())
+    elif isinstance(value, list) and len(line) > _LINE:
+        yield f'{_INDENT}{key}:'
+        yield from (f'{_INDENT}  - {_flow(entry)}' for entry in value)
     else:
-        yield f'{indent}{key}: {_flow(value)}'
+        yield line
 
 
 def _common_start(names: Sequence[str]) -> str:

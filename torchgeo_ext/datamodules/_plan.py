@@ -65,7 +65,7 @@ class Plan:
             where the land cover differs.
         covers: Labels of the land cover of each date, for ``semantic_change``.
         class_field: Field with the classes of polygons, if labels are polygons.
-        class_names: Name of each class value, where values are numbers.
+        class_names: Name of each class value, where the labels do not tell themselves.
         ignore_value: Label value of what has no class.
         left_out: Files that are not used, and why.
         notes: What the user should know.
@@ -399,11 +399,11 @@ def _classes(
 ) -> tuple[str | None, dict[int, str], int | None]:
     """Find the field with the classes, the names of numbered classes, and the number of none."""
     layers = [label for label in labels if isinstance(label, PolygonLayer)]
-    if not layers and task in ('semantic_change', 'building_damage'):
-        return None, {}, None  # looked for when they are opened
     if not layers:
+        # classes are looked for when labels are opened; those of several pairs are read one by one, and one may lack a class that others have
+        several = task == 'change' and len(labels) > 1
         values = sorted({value for label in labels for value in _values(label)})
-        return None, {value: f'class {value}' for value in values}, None
+        return None, {value: f'class {value}' for value in values} if several else {}, None
     if len(layers) < len(labels):
         raise BadInput(
             f'folder: some labels are rasters and some are polygons: {_listed(folder, labels)}.',

@@ -93,6 +93,36 @@ def test_windows_with_holes_are_left_out_or_filled(tmp_path):
     assert shift.windows < 9
 
 
+def even(size=256):
+    return np.full((2, size, size), 50.0)
+
+
+def objects_elsewhere():
+    """A few objects on even ground, of which none is where another was."""
+    before, after = even(), even()
+    before[:, 50:80, 50:90] = before[:, 180, 30] = 100
+    after[:, 120:150, 150:190] = after[:, 20, 200] = 100
+    return before, after
+
+
+def single_edge():
+    before, after = even(), even()
+    before[..., :128] = after[..., :100] = 60
+    return before, after
+
+
+def double_image():
+    """The ground twice, here and there."""
+    ground = texture(size=256)
+    return ground, moved(ground, 4, -3) + moved(ground, -20, 9)
+
+
+@pytest.mark.parametrize('dates', [objects_elsewhere, single_edge, double_image])
+def test_makes_up_no_offset_where_several_would_do(tmp_path, dates):
+    before, after = (source(tmp_path, f'{n}', image) for n, image in enumerate(dates()))
+    assert estimate_shift(before, after, before.open().grid) is None
+
+
 @pytest.mark.parametrize('after', ['other', 'flat', 'small'])
 def test_says_nothing_where_nothing_can_be_said(tmp_path, after):
     size = 20 if after == 'small' else 300

@@ -105,8 +105,15 @@ def test_transitions_maps_polygons_and_matrix(bundle, pair, tmp_path):
     assert result.styles.keys() == {
         'output', 'before_map', 'after_map', 'probabilities', 'polygons',
     }  # fmt: skip
+
+
+def test_the_legend_lists_what_occurs(bundle, pair, tmp_path):
+    result = detect_semantic_change(*pair, tmp_path / 'o.tif', bundle=bundle)
     legend = {c['value']: c['name'] for c in result.styles['output']['classes']}
-    assert legend[2] == 'grass → roof'
+    assert legend == {0: 'unchanged', 2: 'grass → roof', 3: 'roof → grass'}
+    style = (tmp_path / 'o.qml').read_text(encoding='utf-8')
+    assert 'grass → roof' in style
+    assert 'grass → grass' not in style
 
 
 def test_the_matrix_may_be_a_page(bundle, pair, tmp_path):

@@ -3,7 +3,7 @@
 Windows spread over the common area are compared by phase correlation: a shift of one image against
 the other is a linear phase of their cross-power spectrum, whose inverse transform has a peak there.
 Brightness, contrast and change in parts of a window matter little. The offset is the median over
-all windows with a clear peak; it is reported, and nothing is moved by it.
+all windows with enough detail and a clear peak; it is reported, and nothing is moved by it.
 
 References:
     Kuglin, C. D. & Hines, D. C. (1975). The phase correlation image alignment method.
@@ -13,7 +13,7 @@ References:
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,13 @@ _INVALID = 0.1
 #: Height of a peak over the noise around it, in standard deviations. Windows of two unrelated
 #: aerial images stay below 9, mostly around 6; those of one place at two dates reach 10 to 50.
 _CLEAR = 8.0
+#: A second peak this high, as a share of the highest, makes the offset ambiguous: rows of a field
+#: look the same from one row to the next. Peaks are apart from this many pixels on.
+_RIVAL, _APART = 0.8, 4
+#: Pixels that must differ from their neighbours along each axis, as a share, and by how many
+#: standard deviations. With a few objects on even ground any of them seems to fit any other, and
+#: along a single edge nothing tells where one is.
+_DETAIL, _FAINT = 0.05, 1e-3
 #: Frequencies above this many cycles per pixel are left out: resampling and noise live there.
 _CUTOFF = 0.4
 #: Fractions of a pixel that are told apart.
@@ -95,7 +102,7 @@ def measure_shifts(
         progress: Told about every window.
 
     Returns:
-        The windows with a clear peak, and how many were looked at.
+        The windows with enough detail and a clear peak, and how many were looked at.
 
     Raises:
         BadInput: If a date cannot be read, or their numbers of bands differ.
@@ -107,7 +114,7 @@ def measure_shifts(
         for index, window in enumerate(windows):
             progress(index / len(windows), 'Comparing the positions of the dates')
             pair = _read_pair(first, second, window)
-            if pair is not None:
+            if pair is not None and all(map(has_detail, pair)):
                 x, y, clarity = phase_shift(*pair)
                 if clarity >= _CLEAR:
                     column = window.col_off + window.width / 2
@@ -127,8 +134,8 @@ def estimate_shift(
         progress: Told about every window.
 
     Returns:
-        The offset, or ``None`` where the dates have too little in common: few pixels, no texture,
-        or change almost everywhere.
+        The offset, or ``None`` where it cannot be measured: few pixels, too little detail, a
+        pattern that repeats itself, or change almost everywhere.
 
     Raises:
         BadInput: If a date cannot be read, or their numbers of bands differ.
@@ -153,7 +160,7 @@ def phase_shift(before: Images, after: Images) -> tuple[float, float, float]:
 
     Returns:
         Columns to the right and rows down by which ``after`` is off, and how clear the peak is, in
-        standard deviations of the correlation.
+        standard deviations of the correlation; 0 if another one is about as high.
     """
     spectrum = (np.conj(_spectrum(before)) * _spectrum(after)).sum(0)
     (height, width), size = spectrum.shape, np.abs(spectrum)
@@ -163,7 +170,10 @@ def phase_shift(before: Images, after: Images) -> tuple[float, float, float]:
     correlation = fft.ifft2(phases).real
     row, column = np.unravel_index(correlation.argmax(), correlation.shape)
     deviation = float(correlation.std())
-    clarity = float(correlation.max()) / deviation if deviation else 0.0
+    highest = float(correlation.max())
+    clarity = highest / deviation if deviation else 0.0
+    if _second(correlation, row, column) > _RIVAL * highest:
+        clarity = 0.0
     # the transform of the phases can be had at any position between pixels too
     near = np.arange(-_STEPS, _STEPS + 1) / _STEPS
     rows, columns = row + near, column + near
@@ -173,6 +183,20 @@ def phase_shift(before: Images, after: Images) -> tuple[float, float, float]:
     around = (along_y @ phases @ along_x.T).real
     peak_row, peak_column = np.unravel_index(around.argmax(), around.shape)
     return _signed(columns[peak_column], width), _signed(rows[peak_row], height), clarity
+
+
+def has_detail(image: Images) -> bool:
+    """Tell whether an image (c, h, w) has enough detail along both axes to be compared."""
+    step = _FAINT * image.std((1, 2), keepdims=True)
+    shares = [(np.abs(np.diff(image, axis=axis)) > step).any(0).mean() for axis in (1, 2)]
+    return bool(min(shares) >= _DETAIL)
+
+
+def _second(correlation: Floats, row: Any, column: Any) -> float:
+    """Give the height of the highest peak beside the highest one; positions go round."""
+    rest = np.roll(correlation, (_APART - row, _APART - column), (0, 1))
+    rest[: 2 * _APART + 1, : 2 * _APART + 1] = -np.inf
+    return float(rest.max())
 
 
 def _spectrum(image: Images) -> NDArray[np.complexfloating]:

@@ -265,6 +265,15 @@ def _write_styles(wanted: Mapping[str, Any], styles: Styles) -> Styles:
     return used
 
 
+def show_classes(raster: Any, classes: Sequence[ClassEntry]) -> Style:
+    """Have a class raster drawn with some classes alone, and give that style."""
+    from torchgeo_ext.inference.style import write_style
+
+    style: Style = {'type': 'classes', 'classes': [*classes]}
+    write_style(raster, style)
+    return style
+
+
 def outline_change(
     raster: Any, polygons: Any, detected: Detected, minimum_area: float, progress: Progress
 ) -> Style:

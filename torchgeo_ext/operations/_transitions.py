@@ -106,15 +106,17 @@ def report_transitions(
         polygons: The GeoPackage to write, or None.
         minimum_area: Leave out smaller polygons, in square metres.
         matrix: The table to write, or None.
-        styles: Gets that of the polygons.
+        styles: Gets those of the raster, with what occurs, and of the polygons.
         progress: Told how far the work is.
     """
-    from torchgeo_ext.operations._change import ground_by_value, outline_values
+    from torchgeo_ext.operations._change import ground_by_value, outline_values, show_classes
 
     legend = transitions(before, after)
     ground = ground_by_value(raster)
     areas = {value: area for value, (_, area) in ground.items()}
     found = {value: area for value, area in areas.items() if value}
+    # a handful of classes has dozens of transitions, most of which are nowhere
+    styles['output'] = show_classes(raster, [e for e in legend if e['value'] in areas])
     if polygons is not None:
         shown = [entry for entry in legend if entry['value'] in found]
         styles['polygons'] = outline_values(raster, polygons, shown, minimum_area, progress)

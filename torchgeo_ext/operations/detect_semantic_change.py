@@ -103,7 +103,7 @@ def detect_semantic_change(
         before: Earlier image; its pixels are those of the result.
         after: Later image.
         output: Raster of transitions to write: 0 unchanged, otherwise one value for each pair of
-            land cover before and after, named in the legend.
+            land cover before and after; the legend names those that occur.
         model: Published model to use when no bundle is given.
         bundle: Your own trained model, which takes the place of the one above: the model.json of
             its folder, a .zip of that folder, or a Lightning checkpoint (.ckpt) of

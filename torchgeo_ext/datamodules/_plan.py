@@ -400,7 +400,7 @@ def _classes(
     """Find the field with the classes, the names of numbered classes, and the number of none."""
     layers = [label for label in labels if isinstance(label, PolygonLayer)]
     if not layers:
-        # classes are looked for when labels are opened; those of several pairs are read one by one, and one may lack a class that others have
+        # classes are looked for when labels are opened; of several pairs one may lack a class
         several = task == 'change' and len(labels) > 1
         values = sorted({value for label in labels for value in _values(label)})
         return None, {value: f'class {value}' for value in values} if several else {}, None

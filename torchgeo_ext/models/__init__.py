@@ -87,6 +87,7 @@ from torchgeo_ext.models.siamlite import SiamLite, siamlite
 from torchgeo_ext.models.skysense import SkySense, skysense_sentinel1_vitl, skysense_sentinel2_vitl
 from torchgeo_ext.models.tcssm import TCSSM, tcssm
 from torchgeo_ext.models.tinycd import TinyCD, TinyCD_Weights, tinycd
+from torchgeo_ext.models.utae import UTAESegmenter, utae
 from torchgeo_ext.models.vmamba import (
     VMamba,
     VMamba_Weights,
@@ -142,6 +143,7 @@ __all__ = (
     'SkySense',
     'TinyCD',
     'TinyCD_Weights',
+    'UTAESegmenter',
     'VMamba',
     'VMamba_Weights',
     'agrifm_base',
@@ -198,6 +200,7 @@ __all__ = (
     'skysense_sentinel2_vitl',
     'tcssm',
     'tinycd',
+    'utae',
     'vmamba_base',
     'vmamba_small',
     'vmamba_tiny',

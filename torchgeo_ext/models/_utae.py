@@ -24,8 +24,9 @@ _KEY = 4
 _MODEL = 256
 #: Days that the slowest wave of a position is long, over two pi.
 _PERIOD = 1000.0
-#: Height and width are padded to multiples of this; the coarsest map needs two pixels to reflect.
-_STRIDE = 2 ** (len(_ENCODER) - 1)
+#: Pixels of the image, along one side, for each of the coarsest map's, which height and width are
+#: padded to multiples of; the coarsest map needs two pixels to reflect.
+STRIDE = 2 ** (len(_ENCODER) - 1)
 
 
 class UTAE(nn.Module):
@@ -40,6 +41,8 @@ class UTAE(nn.Module):
 
     #: Channels of the result.
     width = _DECODER[0]
+    #: Channels of the coarsest map of each date.
+    date_width = _ENCODER[-1]
 
     def __init__(self, in_chans: int) -> None:
         super().__init__()
@@ -61,20 +64,34 @@ class UTAE(nn.Module):
         Returns:
             Features (b, c=32, h, w).
         """
+        levels, present = self.encode(series)
         height, width = series.shape[-2:]
+        return self.join(levels, present, days)[..., :height, :width]
+
+    def encode(self, series: Tensor) -> tuple[list[Tensor], Tensor]:
+        """See each date of series (b, t, c, h, w) by itself.
+
+        Returns:
+            Maps (b, t, c, h', w'), fine to coarse, of the series with its edge pixels repeated
+            below and to the right, and which dates there are (b, t).
+        """
         bottom, right = (
-            max(2 * _STRIDE, -(-size // _STRIDE) * _STRIDE) - size for size in (height, width)
+            max(2 * STRIDE, -(-size // STRIDE) * STRIDE) - size for size in series.shape[-2:]
         )
         present = series.ne(0).flatten(2).any(dim=2)
         flat = F.pad(series.flatten(0, 1), (0, right, 0, bottom), 'replicate')
         maps = [self.first(flat)]
         for down in self.down:
             maps.append(down(maps[-1]))
-        levels = [rearrange(level, '(b t) c h w -> b t c h w', t=series.shape[1]) for level in maps]
+        dates = series.shape[1]
+        return [rearrange(x, '(b t) c h w -> b t c h w', t=dates) for x in maps], present
+
+    def join(self, levels: list[Tensor], present: Tensor, days: Tensor | None = None) -> Tensor:
+        """Join the dates of what :meth:`encode` gives: features (b, c=32, h', w')."""
         x, attention = self.attention(levels[-1], present, days)
         for up, level in zip(reversed(self.up), reversed(levels[:-1]), strict=True):
             x = up(x, _join_dates(level, attention, present))
-        return x[..., :height, :width]
+        return x
 
 
 def _join_dates(level: Tensor, attention: Tensor, present: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from torchgeo_ext.tasks.masked_segmentation import MaskedSegmentation
 from torchgeo_ext.tasks.scene_classification import SceneClassification
 from torchgeo_ext.tasks.semantic_change_detection import SemanticChangeDetection
 from torchgeo_ext.tasks.semi_supervised_change_detection import SemiSupervisedChangeDetection
+from torchgeo_ext.tasks.series_segmentation import SeriesSegmentation
 
 __all__ = (
     'BinaryChangeDetection',
@@ -22,4 +23,5 @@ __all__ = (
     'SceneClassification',
     'SemanticChangeDetection',
     'SemiSupervisedChangeDetection',
+    'SeriesSegmentation',
 )

@@ -1,10 +1,11 @@
-"""Metrics of change detection that torchmetrics does not have, as published evaluators define them.
+"""Metrics that torchmetrics does not have: of change as published evaluators define them, of maps.
 
 All are torchmetrics classes that return a dictionary, so they fit into a ``MetricCollection``.
 """
 
 from torchgeo_ext.metrics.answer_accuracy import AnswerAccuracy
 from torchgeo_ext.metrics.binary_change import BinaryChange
+from torchgeo_ext.metrics.class_scores import ClassScores
 from torchgeo_ext.metrics.semantic_change import SemanticChangeByDate, SemanticChangeByPair
 from torchgeo_ext.metrics.semantic_change_segmentation import SemanticChangeSegmentation
 from torchgeo_ext.metrics.xview2_score import XView2Score
@@ -12,6 +13,7 @@ from torchgeo_ext.metrics.xview2_score import XView2Score
 __all__ = (
     'AnswerAccuracy',
     'BinaryChange',
+    'ClassScores',
     'SemanticChangeByDate',
     'SemanticChangeByPair',
     'SemanticChangeSegmentation',

@@ -11,6 +11,7 @@ from torchgeo_ext.operations.detect_semantic_change import detect_semantic_chang
 from torchgeo_ext.operations.embed_image import embed_image
 from torchgeo_ext.operations.engine_status import engine_status
 from torchgeo_ext.operations.evaluate_change import evaluate_change
+from torchgeo_ext.operations.evaluate_segmentation import evaluate_segmentation
 from torchgeo_ext.operations.list_models import list_models
 from torchgeo_ext.operations.match_radiometry import match_radiometry
 from torchgeo_ext.operations.segment_from_examples import segment_from_examples
@@ -31,6 +32,7 @@ __all__ = (
     'embed_image',
     'engine_status',
     'evaluate_change',
+    'evaluate_segmentation',
     'list_models',
     'match_radiometry',
     'segment_from_examples',

@@ -1,55 +1,46 @@
-"""Comparing a map of change with what is known, window by window."""
+"""Comparing maps with what is known, window by window."""
 
-import csv
-from collections import Counter, defaultdict
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
+from rasterio.windows import Window
 
-from torchgeo_ext.datasets._classes import LabelClass
-from torchgeo_ext.metrics import BinaryChange
-from torchgeo_ext.operations._operation import ClassEntry, StrPath
-from torchgeo_ext.staging import staged
+from torchgeo_ext.datasets._labels import Labels
+from torchgeo_ext.errors import BadInput
+from torchgeo_ext.inference import Grid, RasterClass
+from torchgeo_ext.inference.area import pixel_area
+from torchgeo_ext.inference.style import write_style
+from torchgeo_ext.inference.writer import RasterWriter, class_layout
+from torchgeo_ext.operations._operation import ClassEntry, StrPath, Styles
+from torchgeo_ext.operations._tables import Table, hectares, write_table
+from torchgeo_ext.progress import Progress
 
-#: What a pixel can be: found or not, and known to have changed (two more) or not.
-OUTCOMES: list[ClassEntry] = [
-    {'value': 0, 'name': 'unchanged, as known', 'color': '#f0f0f0'},
-    {'value': 1, 'name': 'false alarm', 'color': '#e66101'},
-    {'value': 2, 'name': 'missed change', 'color': '#5e3c99'},
-    {'value': 3, 'name': 'change found', 'color': '#1a9641'},
-]
+if TYPE_CHECKING:
+    from torchgeo_ext.inference.outputs import ClassLike
+
+#: Height and width of what is compared at once.
+_CHUNK = 1024
 #: Outcome of pixels that are not compared.
 NODATA = 255
 
+#: Reads a window of a prediction: values (h, w), and which of them count.
+PredictionReader = Callable[[Window], tuple[NDArray[Any], NDArray[np.bool_]]]
 
-class Tally:
-    """Counts pixels and areas by what was predicted and what is known.
 
-    Args:
-        classes: The classes of the labels; value 0 means unchanged.
-        threshold: Prediction from which on a pixel is changed; None for everything but 0.
+class Tally(Protocol):
+    """Counts what was predicted and what is known."""
 
-    Attributes:
-        pixels: Pixels by (value of the prediction, class number).
-        ground: Square metres, likewise.
-        areas: Square metres by outcome.
-    """
-
-    def __init__(self, classes: Sequence[LabelClass], threshold: float | None) -> None:
-        self.classes, self.threshold = classes, threshold
-        self.pixels: Counter[tuple[float, int]] = Counter()
-        self.ground: defaultdict[tuple[float, int], float] = defaultdict(float)
-        self.areas: defaultdict[int, float] = defaultdict(float)
-        self._changed = np.array([entry.value != 0 for entry in classes])
-        self._scores = BinaryChange(validate_args=False)
+    @property
+    def outcomes(self) -> Sequence[ClassEntry]:
+        """What a compared pixel can be."""
 
     @property
     def compared(self) -> int:
         """Number of pixels."""
-        return self.pixels.total()
 
     def add(self, values: NDArray[Any], label: NDArray[np.int64], size: float) -> NDArray[np.uint8]:
         """Count pixels.
@@ -60,39 +51,98 @@ class Tally:
             size: Square metres of a pixel.
 
         Returns:
-            (n,) the value in ``OUTCOMES`` of each pixel.
+            (n,) the outcome of each pixel, as its value.
         """
-        found = values != 0 if self.threshold is None else values >= self.threshold
-        changed = self._changed[label]
-        self._scores.update(torch.from_numpy(found), torch.from_numpy(changed.astype(np.int64)))
-        rows = values if self.threshold is None else found
-        for number in np.unique(label).tolist():
-            for value, pixels in _counts(rows[label == number]):
-                self.pixels[value, number] += pixels
-                self.ground[value, number] += pixels * size
-        outcome = (found + 2 * changed).astype(np.uint8)
-        for value, pixels in _counts(outcome):
-            self.areas[int(value)] += pixels * size
-        return outcome
-
-    def scores(self) -> dict[str, float]:
-        """Compute the metrics of :class:`~torchgeo_ext.metrics.BinaryChange`."""
-        return {name: float(value) for name, value in self._scores.compute().items()}
-
-    def write_matrix(self, path: StrPath) -> None:
-        """Write pixels and hectares by prediction (rows) and label (columns) as CSV."""
-        names = [f'{entry.value} {entry.name}' for entry in self.classes]
-        header = [f'{name} ({unit})' for unit in ('pixels', 'hectares') for name in names]
-        numbers = range(len(names))
-        with staged(path, 'matrix') as part, part.open('w', newline='', encoding='utf-8') as file:
-            table = csv.writer(file)
-            table.writerow(['prediction', *header])
-            for value in sorted({value for value, _ in self.pixels}):
-                pixels = [self.pixels[value, number] for number in numbers]
-                hectares = [round(self.ground[value, number] / 10_000, 4) for number in numbers]
-                table.writerow([f'{value:g}', *pixels, *hectares])
 
 
-def _counts(values: NDArray[Any]) -> list[tuple[float, int]]:
-    found, pixels = np.unique(values, return_counts=True)
-    return list(zip(found.tolist(), pixels.tolist(), strict=True))
+def compare(
+    prediction: Any,
+    read: PredictionReader,
+    known: Labels,
+    grid: Grid,
+    tally: Tally,
+    output: StrPath | None,
+    progress: Progress,
+) -> Styles:
+    """Compare a prediction with labels, and write a map of outcomes if it is wanted.
+
+    Args:
+        prediction: Its path, for messages.
+        read: Reads it.
+        known: The labels.
+        grid: Pixels to compare.
+        tally: Counts.
+        output: The map to write, or None.
+        progress: Told how far the work is.
+
+    Returns:
+        The style of the map, if there is one.
+
+    Raises:
+        BadInput: If no pixel has both a prediction and a label.
+    """
+    with ExitStack() as stack:
+        writer = None
+        if output is not None:
+            writer = stack.enter_context(_outcome_map(output, grid, tally.outcomes))
+        read_labels = known.on(grid)
+        for window in grid.windows(_CHUNK):
+            progress(window.row_off / grid.height, 'Comparing')
+            values, valid = read(window)
+            label = read_labels(window)
+            valid = valid & (label >= 0)
+            outcome = np.full(valid.shape, NODATA, np.uint8)
+            if valid.any():
+                size = pixel_area(grid.part(window))
+                outcome[valid] = tally.add(values[valid], label[valid], size)
+            if writer is not None:
+                writer.write(window, outcome[None])
+        if not tally.compared:
+            raise BadInput(
+                f'prediction: {prediction} has no pixel that has a label too.',
+                'Check nodata values, extent and reference systems.',
+            )
+        if writer is not None:
+            writer.finish()
+    styles: Styles = {}
+    if output is not None:
+        styles['output'] = {'type': 'classes', 'classes': [*tally.outcomes]}
+        write_style(output, styles['output'])
+    return styles
+
+
+def _outcome_map(path: StrPath, grid: Grid, outcomes: Sequence[ClassEntry]) -> RasterWriter:
+    classes = [RasterClass(**entry) for entry in outcomes]
+    return RasterWriter(Path(path), grid, class_layout(classes, np.dtype(np.uint8), NODATA, {}))
+
+
+class MatrixRow(NamedTuple):
+    """What was predicted alike.
+
+    Attributes:
+        name: The prediction.
+        pixels: Pixels by class of the labels.
+        areas: Square metres, likewise.
+    """
+
+    name: str
+    pixels: Sequence[int]
+    areas: Sequence[float]
+
+
+def write_matrix(path: StrPath, classes: 'Sequence[ClassLike]', rows: Sequence[MatrixRow]) -> None:
+    """Write pixels and hectares by prediction (rows) and label (columns) as CSV or HTML.
+
+    Args:
+        path: The file.
+        classes: The classes of the labels.
+        rows: The predictions.
+    """
+    names = [f'{entry.value} {entry.name}' for entry in classes]
+    table = Table(
+        title='Prediction and labels',
+        header=['prediction', *(f'{n} ({unit})' for unit in ('pixels', 'hectares') for n in names)],
+        rows=[[row.name, *map(str, row.pixels), *map(hectares, row.areas)] for row in rows],
+        column_colors=[None, *2 * [entry.color for entry in classes]],
+    )
+    write_table(path, table, 'matrix')

@@ -18,6 +18,7 @@ from torchgeo_ext.inference import Grid, RasterClass, RasterSource
 from torchgeo_ext.inference.outputs import layout_of_classes
 from torchgeo_ext.inference.style import write_style
 from torchgeo_ext.inference.writer import RasterWriter, class_layout
+from torchgeo_ext.operations._matching import UNKNOWN, listed, match_numbers, nameless
 from torchgeo_ext.operations._operation import ClassEntry, StrPath, Styles
 from torchgeo_ext.progress import Progress
 
@@ -62,61 +63,25 @@ def match_classes(
     Args:
         classes: The classes of the map.
         model: Those of the model.
-        mapping: Rows of a class of the map and one of the model, each by value or name. An empty
-            class of the model leaves the pixels of the map's class out.
+        mapping: Rows of a class of the map and one of the model; see
+            :func:`~torchgeo_ext.operations._matching.match_numbers`.
         log: Told of rows about classes that do not occur.
 
     Raises:
         BadParameter: If the model has no such class, or a class of the map no counterpart.
     """
-    names = {_plain(entry.name): number for number, entry in enumerate(model, 1)}
-    values = {entry.value: number for number, entry in enumerate(model, 1)}
-    said = _said(mapping, names | {str(value): n for value, n in values.items()}, model)
-    nameless = all(entry.name == f'class {entry.value}' for entry in classes)
-    numbers: list[int] = []
-    missing: list[str] = []
-    for entry in classes:
-        keys = [key for key in (str(entry.value), _plain(entry.name)) if key in said]
-        number = said.pop(keys[0]) if keys else names.get(_plain(entry.name))
-        if number is None and nameless:
-            number = values.get(entry.value)
-        if number is None:
-            missing.append(f'{entry.value} ({entry.name})')
-        numbers.append(number or 0)
+    numbers = match_numbers(
+        classes, model, mapping, log, whose='the model', by_value=nameless(classes)
+    )
+    missing = [entry for entry, number in zip(classes, numbers, strict=True) if number == UNKNOWN]
     if missing:
         raise BadParameter(
-            f'mapping: the map has classes that the model does not know: {", ".join(missing)}. The '
-            f'model knows {_listed(model)}.',
+            f'mapping: the map has classes that the model does not know: {listed(missing)}. The '
+            f'model knows {listed(model)}.',
             'Give for each of them a row with its value and a class of the model, or with nothing '
             'to leave its pixels out.',
         )
-    if said:
-        log.warning('mapping: %s do not occur in the map here', ', '.join(said))
-    return _legend(tuple(classes), numbers, model)
-
-
-def _plain(name: Any) -> str:
-    return str(name).strip().casefold()
-
-
-def _listed(model: 'Sequence[ModelClass]') -> str:
-    return ', '.join(f'{entry.value} ({entry.name})' for entry in model)
-
-
-def _said(
-    mapping: Sequence[Sequence[Any]], known: Mapping[str, int], model: 'Sequence[ModelClass]'
-) -> dict[str, int]:
-    said: dict[str, int] = {}
-    for row in mapping:
-        mapped, meant = (_plain('' if cell is None else cell) for cell in row)
-        if meant and meant not in known:
-            raise BadParameter(
-                f'mapping: the model has no class {row[1]!r}; it knows {_listed(model)}.'
-            )
-        if mapped in said:
-            raise BadParameter(f'mapping: {row[0]!r} is there twice.', 'Leave one of them out.')
-        said[mapped] = known[meant] if meant else 0
-    return said
+    return _legend(tuple(classes), [number + 1 for number in numbers], model)
 
 
 def _legend(

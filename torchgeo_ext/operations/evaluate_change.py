@@ -1,10 +1,7 @@
 """Say how well a map of change agrees with what is known."""
 
-from contextlib import ExitStack
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
-from torchgeo_ext.errors import BadInput
 from torchgeo_ext.operations._operation import (
     Extent,
     Label,
@@ -20,13 +17,8 @@ from torchgeo_ext.operations._operation import (
 from torchgeo_ext.progress import Progress, silent
 
 if TYPE_CHECKING:
-    from torchgeo_ext.datasets._labels import Labels
-    from torchgeo_ext.inference import Grid, RasterSource
-    from torchgeo_ext.inference.writer import RasterWriter
-    from torchgeo_ext.operations._evaluation import Tally
-
-#: Height and width of what is compared at once.
-_CHUNK = 1024
+    import numpy as np
+    from rasterio.windows import Window
 
 
 class EvaluateChangeResult(NamedTuple):
@@ -103,21 +95,22 @@ def evaluate_change(
     """
     from torchgeo_ext.datasets._labels import LabelOptions, open_labels
     from torchgeo_ext.inference import RasterSource
-    from torchgeo_ext.operations._evaluation import OUTCOMES, Tally
+    from torchgeo_ext.operations._change_evaluation import ChangeTally
+    from torchgeo_ext.operations._evaluation import compare
     from torchgeo_ext.operations._predict import choose_grid
 
     grid = choose_grid(prediction, extent, 'prediction')
     options = LabelOptions(class_field=class_field)
     known = open_labels(str(labels), [grid], options, change=True, progress=progress)
-    tally = Tally(known.classes, threshold)
+    tally = ChangeTally(known.classes, threshold)
     source = RasterSource(str(prediction), bands=(1,), argument='prediction')
-    _compare(source, known, grid, tally, output, progress)
-    styles: Styles = {}
-    if output is not None:
-        from torchgeo_ext.inference.style import write_style
+    with source.open(grid) as reader:
 
-        styles['output'] = {'type': 'classes', 'classes': OUTCOMES}
-        write_style(output, styles['output'])
+        def read(window: 'Window') -> 'tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]':
+            values, valid = reader.read_native(window)
+            return values[0], valid
+
+        styles = compare(source.path, read, known, grid, tally, output, progress)
     if matrix is not None:
         tally.write_matrix(matrix)
     scores = tally.scores()
@@ -136,51 +129,3 @@ def evaluate_change(
         compared_pixels=tally.compared,
         styles=styles,
     )
-
-
-def _compare(
-    source: 'RasterSource',
-    known: 'Labels',
-    grid: 'Grid',
-    tally: 'Tally',
-    output: StrPath | None,
-    progress: Progress,
-) -> None:
-    import numpy as np
-
-    from torchgeo_ext.inference.area import pixel_area
-    from torchgeo_ext.operations._evaluation import NODATA
-
-    with ExitStack() as stack:
-        reader = stack.enter_context(source.open(grid))
-        writer = None if output is None else stack.enter_context(_error_map(output, grid))
-        read_labels = known.on(grid)
-        for window in grid.windows(_CHUNK):
-            progress(window.row_off / grid.height, 'Comparing')
-            values, valid = reader.read_native(window)
-            label = read_labels(window)
-            valid &= label >= 0
-            outcome = np.full(valid.shape, NODATA, np.uint8)
-            if valid.any():
-                size = pixel_area(grid.part(window))
-                outcome[valid] = tally.add(values[0][valid], label[valid], size)
-            if writer is not None:
-                writer.write(window, outcome[None])
-        if not tally.compared:
-            raise BadInput(
-                f'prediction: {source.path} has no pixel that has a label too.',
-                'Check nodata values, extent and reference systems.',
-            )
-        if writer is not None:
-            writer.finish()
-
-
-def _error_map(path: StrPath, grid: 'Grid') -> 'RasterWriter':
-    import numpy as np
-
-    from torchgeo_ext.inference import RasterClass
-    from torchgeo_ext.inference.writer import RasterWriter, class_layout
-    from torchgeo_ext.operations._evaluation import NODATA, OUTCOMES
-
-    classes = [RasterClass(**entry) for entry in OUTCOMES]
-    return RasterWriter(Path(path), grid, class_layout(classes, np.dtype(np.uint8), NODATA, {}))

@@ -115,6 +115,7 @@ def _fields(member: str, classes: tuple[tuple[str, str], ...], license: str) -> 
         classes=classes,
         resolution=(8.0, 12.0),
         weights=f'Unet_Weights.{member}',
+        units='digital numbers',
     )
 
 
@@ -130,6 +131,7 @@ def _building_change(member: str, data: str, resolution: tuple[float, float]) ->
         resolution=resolution,
         weights=f'TinyCD_Weights.{member}',
         builder='tinycd',
+        units='8 bit',
     )
 
 
@@ -163,6 +165,7 @@ def _content(
         weights=f'CFNet_Weights.{member}',
         builder='cfnet',
         bands_after=after,
+        units='8 bit',
     )
 
 
@@ -179,6 +182,7 @@ def _simulated(member: str, what: str, resolution: tuple[float, float]) -> Ready
         tile_size=512,
         weights=f'ChangeStar1x256_ViTB_Weights.{member}',
         builder='changestar1x256_vitb',
+        units='8 bit',
     )
 
 
@@ -208,6 +212,7 @@ def _second(weights: str, builder: str, license: str, source: str) -> ReadyModel
         tile_size=512,
         weights=weights,
         builder=builder,
+        units='8 bit',
     )
 
 
@@ -246,6 +251,7 @@ def _canopy(member: str) -> ReadyModel:
         resolution=(0.08, 0.15),
         tile_size=1024,
         weights=f'Unet_Weights.{member}',
+        units='8 bit',
     )
 
 
@@ -283,6 +289,7 @@ _READY = (
         resolution=(0.3, 0.8),
         weights='ChangeAgent_Weights.LEVIR_MCI',
         builder='changeagent',
+        units='8 bit',
     ),
     ReadyModel(
         name='rcf',
@@ -331,6 +338,7 @@ _READY = (
         resolution=(0.6, 1.5),
         tile_size=512,
         weights='Unet_Weights.NAIP_RGBN_RESNET18_CHESAPEAKERSC',
+        units='8 bit',
     ),
     _canopy('OAM_RGB_RESNET34_TCD'),
     _canopy('OAM_RGB_RESNET50_TCD'),

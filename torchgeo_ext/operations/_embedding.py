@@ -3,14 +3,13 @@
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
-from rasterio.windows import Window
 from torch import nn
 
 from torchgeo_ext.bundles import Band, match_bands
 from torchgeo_ext.errors import BadParameter
 from torchgeo_ext.inference import Grid, MaskSource, RasterSource, band_statistics
 from torchgeo_ext.inference.embedding import RandomFeatures, StageFeatures
-from torchgeo_ext.preprocessing import Preprocessing
+from torchgeo_ext.operations._values import warn_of_values
 from torchgeo_ext.progress import Progress
 from torchgeo_ext.ready import ReadyModel, ready_model
 
@@ -20,9 +19,6 @@ if TYPE_CHECKING:
 
 #: Name of the network that needs no weights.
 RANDOM = 'rcf'
-
-#: Side of the part of an image whose values are looked at.
-_LOOK = 512
 
 
 class OpenedEmbedding(NamedTuple):
@@ -106,7 +102,7 @@ def open_embedding(
         bands=match_bands(wanted, image.path, image.bands),
         fill=tuple(band.mean for band in ready.bands),
     )
-    _look(ready, source, grid)
+    warn_of_values(source, grid, wanted, ready.units or None)
     backbone = _backbone(ready)
     stage = None if pooled else _stage(ready, backbone, reduction)
     network = StageFeatures(
@@ -138,16 +134,3 @@ def _stage(ready: ReadyModel, backbone: 'Backbone', reduction: int) -> int:
         )
     # the last of several maps of this width knows most
     return len(widths) - 1 - widths[::-1].index(reduction)
-
-
-def _look(ready: ReadyModel, source: RasterSource, grid: Grid) -> None:
-    """Warn if the values of an image cannot be what the network was trained on."""
-    if not ready.units:
-        return
-    height, width = min(_LOOK, grid.height), min(_LOOK, grid.width)
-    middle = Window((grid.width - width) // 2, (grid.height - height) // 2, width, height)
-    with source.open(grid) as reader:
-        values, valid = reader.read(middle)
-    if valid.any():
-        seen = torch.from_numpy(values[:, valid])[..., None]
-        Preprocessing(ready.units).warn(seen, what=f'image: {source.path}')

@@ -73,6 +73,7 @@ def published_card(ready: ReadyModel) -> BundleCard:
         resolution_maximum=ready.resolution[1],
         license=ready.license,
         citation=ready.source,
+        training={'units': ready.units} if ready.units else {},
     )
 
 

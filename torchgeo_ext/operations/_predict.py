@@ -257,8 +257,11 @@ def _run(
     from torchgeo_ext.inference import MaskSource, TestTimeAugmentation, predict_raster
     from torchgeo_ext.inference.mask import CommonMask
     from torchgeo_ext.operations._models import build_model
+    from torchgeo_ext.operations._values import warn_of_values
 
     _check_resolution(bundle.card, grid)
+    for date, source in enumerate(sources[: bundle.card.dates]):
+        warn_of_values(source, grid, bundle.card.bands_of(date), bundle.card.training.get('units'))
     progress(0.0, 'Loading the model')
     network: Any = build_model(bundle)
     if plan.augmentation != 'none':

@@ -108,10 +108,16 @@ def fake_data(dataset, root):
     make(root)
 
 
+def dataset_of(config):
+    """The class in the data, or that of a data module made for one."""
+    made_for = config['data']['class_path'].rpartition('.')[2].removesuffix('DataModule')
+    return config['data']['init_args'].get('dataset', made_for)
+
+
 def small(config, root):
     """The recipe on fake data: smaller crops, batches and networks, random weights, no files."""
     network, data = config['model']['init_args'], config['data']['init_args']
-    fake_data(data['dataset'], root)
+    fake_data(dataset_of(config), root)
     config['trainer'] |= {
         'accelerator': 'cpu', 'fast_dev_run': True, 'enable_progress_bar': False,
         'enable_model_summary': False, 'default_root_dir': str(root),
@@ -120,8 +126,13 @@ def small(config, root):
     for weights in ('weights', 'backbone_weights'):
         network.pop(weights, None)  # nothing is downloaded
     network |= SMALLER.get(network['model'], {})
-    data |= {'root': str(root), 'batch_size': 2, 'patch_size': SIZE, 'num_workers': 0}
-    if 'tile_size' in (further := config['data'].get('dict_kwargs', {})):
+    data |= {'batch_size': 2, 'num_workers': 0}
+    further = config['data'].get('dict_kwargs', {})
+    if 'dataset' in data:
+        data |= {'root': str(root), 'patch_size': SIZE}
+    else:
+        further['root'] = str(root)
+    if 'tile_size' in further:
         further['tile_size'] = SIZE
     further.pop('unseen', None)  # made-up files are of made-up events
     return config
@@ -140,7 +151,7 @@ def test_published_recipes_are_what_they_are_called():
         config, (system, dataset) = read(recipe), recipe.stem.split('_')
         network = config['model']['init_args']['model']
         assert network.startswith(system), recipe
-        found = config['data']['init_args']['dataset'].rpartition('.')[2].lower()
+        found = dataset_of(config).rpartition('.')[2].lower()
         assert found.startswith(dataset), recipe
         assert config['trainer']['default_root_dir'] == f'{recipe.stem}_run'
 
@@ -164,7 +175,7 @@ def test_figures_have_a_source_and_stand_in_the_table(recipe):
     assert re.search(r'https://\S+', head['Source'])[0].rstrip(',') in row
     config = read(recipe)
     assert config['model']['class_path'] in row
-    assert config['data']['init_args']['dataset'].rpartition('.')[2] in row
+    assert dataset_of(config).rpartition('.')[2] in row
     for link in re.findall(r'\]\(([^)h][^)]*)\)', row):
         assert (recipe.parent / link).exists(), link
 

@@ -5,6 +5,7 @@ import inspect
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -60,12 +61,13 @@ def make_pair(folder, config):
     """
     network, data = config['model']['init_args'], config['data']['init_args']
     number = network.get('num_classes') or network.get('map_classes') or 3
-    first, second = write_dates(folder, network['in_channels'], number - 1)
+    first, second = write_dates(folder, network.get('in_channels', 3), number - 1)
+    write_raster(folder / 'kinds.tif', np.where(first != second, second, 0).astype('uint8'))
     changed = (first != second).astype('uint8')
     changed[:, 64:] = 255 if 'unlabelled' in data else changed[:, 64:]
     write_raster(folder / 'changed.tif', changed, nodata=255)
     cells = [(c, r, c + 6, r + 6) for r in range(0, 96, 12) for c in range(0, 96, 12)]
-    levels = [1 + number % 4 for number in range(len(cells))]
+    levels = [1 + number % network.get('levels', 4) for number in range(len(cells))]
     write_polygons(folder / 'buildings.gpkg', boxes(cells), damage=levels)
     if 'series' in data:
         (folder / 'months').mkdir()
@@ -114,10 +116,9 @@ def dataset_of(config):
     return config['data']['init_args'].get('dataset', made_for)
 
 
-def small(config, root):
-    """The recipe on fake data: smaller crops, batches and networks, random weights, no files."""
-    network, data = config['model']['init_args'], config['data']['init_args']
-    fake_data(dataset_of(config), root)
+def smaller(config, root):
+    """The recipe with a smaller network and random weights, for one step."""
+    network = config['model']['init_args']
     config['trainer'] |= {
         'accelerator': 'cpu', 'fast_dev_run': True, 'enable_progress_bar': False,
         'enable_model_summary': False, 'default_root_dir': str(root),
@@ -126,6 +127,13 @@ def small(config, root):
     for weights in ('weights', 'backbone_weights'):
         network.pop(weights, None)  # nothing is downloaded
     network |= SMALLER.get(network['model'], {})
+    return config
+
+
+def small(config, root):
+    """The recipe on fake data: smaller crops, batches and networks, random weights, no files."""
+    data = smaller(config, root)['data']['init_args']
+    fake_data(dataset_of(config), root)
     data |= {'batch_size': 2, 'num_workers': 0}
     further = config['data'].get('dict_kwargs', {})
     if 'dataset' in data:
@@ -144,6 +152,49 @@ def test_published_recipe_runs_one_step(recipe, tmp_path, monkeypatch):
     path = tmp_path / 'config.yaml'
     path.write_text(yaml.safe_dump(small(read(recipe), tmp_path)), encoding='utf-8')
     run(['fit', '--config', str(path)])
+
+
+#: What the data module is given for each task, besides the images.
+LAYERS = {
+    'BinaryChangeDetection': {'labels': 'changed.tif'},
+    'BuildingDamage': {'damage': 'buildings.gpkg', 'class_field': 'damage'},
+    'ConditionalChangeDetection': {'labels': 'changed.tif', 'map_before': 'land_cover_before.tif'},
+    'MaskedChangeDetection': {'labels': 'kinds.tif'},
+    'SemanticChangeDetection': {
+        'labels_before': 'land_cover_before.tif', 'labels_after': 'land_cover_after.tif',
+    },
+    'SemiSupervisedChangeDetection': {'labels': 'changed.tif', 'unlabelled': 0.5},
+}  # fmt: skip
+
+
+def on_own_files(config, root):
+    """The recipe on georeferenced images of one's own in place of the published ones."""
+    network, task = config['model']['init_args'], config['model']['class_path']
+    data = dict(LAYERS[task])
+    if task == 'MaskedChangeDetection' and network.get('task') == 'binary':
+        data['labels'] = 'changed.tif'
+    if network['model'] == 'fusu':
+        data |= {'series': 'months', 'series_size': 16, 'turn': False}
+        network['model_args'] = {'series_chans': 2}
+    if network.get('levels') == 3:
+        data['classes'] = {1: 'intact', 2: 'damaged', 3: 'destroyed'}
+    config['data'] = {'class_path': 'GeoTIFFDataModule', 'init_args': data}
+    data |= make_pair(root, config) | {'batch_size': 2, 'length': 2}
+    return config
+
+
+@pytest.mark.parametrize(
+    'recipe',
+    ['changemamba_bright', 'changevit_levircd', 'fusu_fusu', 'mapformer_hrscd', 'semicdvl_whucd',
+     'tinycd_whucd'],
+)  # fmt: skip
+def test_published_recipes_take_own_files(recipe, tmp_path, monkeypatch):
+    monkeypatch.setitem(SIZES, 'base', SIZES['base']._replace(depths=DEPTHS))
+    (path,) = [path for path in PUBLISHED if path.stem == recipe]
+    written = tmp_path / 'config.yaml'
+    config = on_own_files(smaller(read(path), tmp_path), tmp_path)
+    written.write_text(yaml.safe_dump(config), encoding='utf-8')
+    run(['fit', '--config', str(written)])
 
 
 def test_published_recipes_are_what_they_are_called():

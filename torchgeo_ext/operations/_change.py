@@ -56,6 +56,16 @@ class Detected(NamedTuple):
         return sum(self.counts.get(value, 0) for value in self.changed) / valid if valid else 0.0
 
 
+def two_dates(
+    before: Any, before_bands: Sequence[int] | None, after: Any, after_bands: Sequence[int] | None
+) -> tuple[Image, Image]:
+    """Join the arguments of operations that compare two images."""
+    return (
+        Image(before, before_bands, 'before', 'before_bands'),
+        Image(after, after_bands, 'after', 'after_bands'),
+    )
+
+
 def common_grid(before: Image, after: Image, extent: Any) -> 'Grid':
     """Give the part of the grid of ``before`` that ``after`` covers too.
 

@@ -158,12 +158,9 @@ def assess_damage(
         vote_weights,
     )
     from torchgeo_ext.operations._models import open_model
-    from torchgeo_ext.operations._predict import Image, MapOutput, Plan, predict_maps, sources_for
+    from torchgeo_ext.operations._predict import MapOutput, Plan, predict_maps, sources_for
 
-    images = (
-        Image(before, before_bands, 'before', 'before_bands'),
-        Image(after, after_bands, 'after', 'after_bands'),
-    )
+    images = _change.two_dates(before, before_bands, after, after_bands)
     plan = Plan(tile_size, overlap, merge, augmentation, device, batch_size, mask, resampling)
     trained = open_model(bundle, None, task='building_damage', dates=2)
     levels = damage_levels(trained.card)

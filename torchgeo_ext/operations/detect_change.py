@@ -155,12 +155,9 @@ def detect_change(
     """
     from torchgeo_ext.inference.change import METHODS, Method
     from torchgeo_ext.operations import _change
-    from torchgeo_ext.operations._predict import Image, Plan
+    from torchgeo_ext.operations._predict import Plan
 
-    images = (
-        Image(before, before_bands, 'before', 'before_bands'),
-        Image(after, after_bands, 'after', 'after_bands'),
-    )
+    images = _change.two_dates(before, before_bands, after, after_bands)
     plan = Plan(tile_size, overlap, merge, augmentation, device, batch_size, mask, resampling)
     finder: _change.WithoutTraining | _change.WithBundle
     if bundle is None and model in METHODS:

@@ -134,17 +134,14 @@ def detect_semantic_change(
     """
     from torchgeo_ext.operations import _change
     from torchgeo_ext.operations._models import open_model
-    from torchgeo_ext.operations._predict import Image, MapOutput, Plan, predict_maps, sources_for
+    from torchgeo_ext.operations._predict import MapOutput, Plan, predict_maps, sources_for
     from torchgeo_ext.operations._transitions import (
         decide_transition,
         report_transitions,
         transitions,
     )
 
-    images = (
-        Image(before, before_bands, 'before', 'before_bands'),
-        Image(after, after_bands, 'after', 'after_bands'),
-    )
+    images = _change.two_dates(before, before_bands, after, after_bands)
     plan = Plan(tile_size, overlap, merge, augmentation, device, batch_size, mask, resampling)
     trained = open_model(bundle, model, task='semantic_change', dates=2)
     card = trained.card

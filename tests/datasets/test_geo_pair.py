@@ -234,6 +234,17 @@ def test_one_date_without_reference_system(dates, tmp_path):
         GeoPair(dates[0], bare, dates[0])
 
 
+def test_dates_whose_bands_have_another_order(tmp_path):
+    values = image_of(class_map(64, 64))
+    files = [
+        write_raster(tmp_path / f'{name}.tif', values, names=bands)
+        for name, bands in (('before', ['B02', 'B03']), ('after', ['B03', 'B02']))
+    ]
+    with pytest.raises(BadInput, match=r'has the bands B03, B02, but .*in the order B02, B03'):
+        GeoPair(*map(str, files))
+    assert GeoPair(*map(str, files), bands=['B02', 'B03']).bands == ('B02', 'B03')
+
+
 def test_dates_of_different_bands(dates, tmp_path):
     other = write_raster(tmp_path / 'o.tif', image_of(class_map(), bands=3))
     with pytest.raises(BadInput, match='has 3 bands'):

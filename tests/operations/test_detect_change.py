@@ -265,6 +265,7 @@ def test_nodata_of_either_date_stays_nodata(pair, tmp_path):
     assert hole[5:9, 7:20].all()
     assert hole[80:, 80:].all()
     assert result.changed_fraction == (read(tmp_path / 'o.tif') == 1).sum() / (~hole).sum()
+    assert result.valid_fraction == (~hole).mean()
 
 
 def test_offset_is_reported_and_warned_about(tmp_path, caplog):
@@ -543,6 +544,31 @@ def test_numbers_of_bands_differ(pair, before, tmp_path):
     with pytest.raises(BadInput, match='before has 3 bands, but after has 2') as caught:
         detect_change(before, after, tmp_path / 'o.tif')
     assert 'before_bands and after_bands' in caught.value.hint
+
+
+def test_bands_in_another_order(pair, before, tmp_path):
+    names = ['red', 'green', 'blue']
+    ordered = write_raster(tmp_path / 'ordered.tif', pair.before, names=names)
+    after = write_raster(tmp_path / 'after.tif', pair.after[::-1], names=names[::-1])
+    with pytest.raises(
+        BadInput,
+        match='before has the bands red, green, blue, but after has them in the order blue',
+    ) as caught:
+        detect_change(ordered, after, tmp_path / 'o.tif')
+    assert 'before_bands and after_bands' in caught.value.hint
+    # who chooses them knows, and a raster whose bands have no names may be in any order
+    detect_change(ordered, after, tmp_path / 'o.tif', after_bands=[3, 2, 1])
+    detect_change(before, after, tmp_path / 'o.tif')
+
+
+def test_dates_that_share_less_than_a_tile(change_bundle, dates, tmp_path):
+    with rasterio.open(dates[1]) as dataset:
+        values, names = dataset.read(), dataset.descriptions
+    aside = Affine(10, 0, 500_000 + 10 * 58, 0, -10, 5_300_000)
+    after = write_raster(tmp_path / 'aside.tif', values, names=names, transform=aside)
+    result = detect_change(dates[0], after, tmp_path / 'o.tif', bundle=change_bundle, tile_size=64)
+    assert read(tmp_path / 'o.tif').shape == (64, 6)
+    assert result.valid_fraction == 1.0
 
 
 def test_files_that_are_no_use(pair, before, tmp_path):

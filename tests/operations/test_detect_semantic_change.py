@@ -101,6 +101,7 @@ def test_transitions_maps_polygons_and_matrix(bundle, pair, tmp_path):
     assert hectares['unchanged'][-1] == pytest.approx((50 * 70 - 9 - 240) / 100, rel=2e-3)
     assert result.changed_area == pytest.approx(24_000, rel=2e-3)
     assert result.changed_fraction == pytest.approx(240 / (50 * 70 - 9))
+    assert result.valid_fraction == 1 - 9 / (50 * 70)
     assert result.commonest == 'grass → roof'
     assert result.styles.keys() == {
         'output', 'before_map', 'after_map', 'probabilities', 'polygons',

@@ -4,7 +4,7 @@ import torch.nn.functional as F
 
 from tests.tasks.pairs import PixelNetwork, batch_of, overfit, register, run_once, save_and_load
 from torchgeo_ext.bundles.checkpoint import read_checkpoint
-from torchgeo_ext.errors import BadParameter
+from torchgeo_ext.errors import BadInput, BadParameter
 from torchgeo_ext.metrics import BinaryChange
 from torchgeo_ext.models import CFNet
 from torchgeo_ext.models._pairs import SemanticChange
@@ -196,6 +196,15 @@ def test_checkpoint_becomes_a_bundle(tmp_path):
     predicted = loaded.eval().predict_step({'image': stored / 255}, 0)
     with torch.inference_mode():
         torch.testing.assert_close(bundle.build()(stored), predicted)
+
+
+@pytest.mark.parametrize('value', [2, 255, -2])
+def test_labels_outside_of_the_classes_are_named(value):
+    task, batch = make(), batch_of(samples())
+    batch['mask'] = batch['mask'].clone()
+    batch['mask'][0, 0, 0, 0] = value
+    with pytest.raises(BadInput, match=rf'mask has the values .*{value}.*the classes 0 to 1'):
+        task.assess(batch, task.make_metrics())
 
 
 def test_what_cannot_be():

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torchmetrics.functional.classification import multiclass_f1_score, multiclass_jaccard_index
 
-from torchgeo_ext.errors import BadParameter
+from torchgeo_ext.errors import BadInput, BadParameter
 from torchgeo_ext.models import VMamba_Weights, _weights
 from torchgeo_ext.models.vmamba import SIZES, VMambaClassifier, VMambaSize
 from torchgeo_ext.tasks import MaskedChangeDetection, MaskedSegmentation
@@ -45,6 +45,20 @@ def test_a_batch_without_labels_is_a_step_of_nothing():
     value.backward()
     assert value == 0
     assert not scores.grad.any()
+
+
+@pytest.mark.parametrize('value', [3, -2])
+def test_labels_outside_of_the_classes_are_named(value):
+    mask = torch.zeros(1, 4, 4, dtype=torch.long)
+    mask[0, 0] = value
+    with pytest.raises(BadInput, match=rf'mask has the values .*{value}.*the classes 0 to 2'):
+        segmentation().criterion(torch.randn(1, 3, 4, 4), mask)
+
+
+def test_other_than_two_dates_are_refused():
+    task = MaskedChangeDetection(model='fcn', in_channels=2, ignore_index=-1)
+    with pytest.raises(BadInput, match='3 dates instead of two'):
+        task(torch.randn(1, 3, 2, 8, 8))
 
 
 def test_logits_between_0_and_1_are_no_probabilities():

@@ -279,7 +279,7 @@ def check_bands(images: Sequence[Image], *, chosen: bool) -> None:
         chosen: Whether the user chose the bands, by name or number.
 
     Raises:
-        BadInput: If numbers or data types of bands differ.
+        BadInput: If numbers, data types or the order of bands differ.
     """
     first = images[0]
     for image in images[1:]:
@@ -296,6 +296,12 @@ def check_bands(images: Sequence[Image], *, chosen: bool) -> None:
                 'Values of different types mostly mean different things; convert one of them.',
             )
         if image.names != first.names and not chosen:
+            if sorted(image.names) == sorted(first.names):
+                raise BadInput(
+                    f'{image.argument}: {image.path} has the bands {", ".join(image.names)}, but '
+                    f'{first.path} has them in the order {", ".join(first.names)}.',
+                    'Name those to use with bands, in one order for all.',
+                )
             log.warning(
                 'The bands of %s (%s) have other names than those of %s (%s); they are taken in '
                 'this order.',

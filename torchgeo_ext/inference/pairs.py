@@ -178,19 +178,34 @@ def window_size(bands: int) -> int:
 
 
 def check_bands(before: WindowReader, after: WindowReader) -> None:
-    """Refuse dates of different numbers of bands.
+    """Refuse dates whose bands do not belong together.
 
     Raises:
-        BadInput: If they are different.
+        BadInput: If their numbers differ, or they have the same names in another order and nobody
+            has chosen them.
     """
-    bands = len(before.bands), len(after.bands)
+    bands, arguments = (len(before.bands), len(after.bands)), _arguments(before, after)
+    hint = 'Name those that belong together with {}_bands and {}_bands.'.format(*arguments)
     if bands[0] != bands[1]:
         raise BadInput(
-            f'{before.source.argument} has {bands[0]} bands, but {after.source.argument} has '
-            f'{bands[1]}.',
-            f'Name those that belong together with {before.source.argument}_bands and '
-            f'{after.source.argument}_bands.',
+            f'{arguments[0]} has {bands[0]} bands, but {arguments[1]} has {bands[1]}.', hint
         )
+    first, second = _told(before), _told(after)
+    chosen = before.source.bands or after.source.bands
+    if not chosen and all(first) and first != second and sorted(first) == sorted(second):
+        raise BadInput(
+            f'{arguments[0]} has the bands {", ".join(first)}, but {arguments[1]} has them in the '
+            f'order {", ".join(second)}.',
+            hint,
+        )
+
+
+def _arguments(*readers: WindowReader) -> list[str]:
+    return [reader.source.argument for reader in readers]
+
+
+def _told(reader: WindowReader) -> list[str]:
+    return [(reader.dataset.descriptions[band - 1] or '').strip() for band in reader.bands]
 
 
 def pixels_needed(rows: int) -> int:

@@ -78,11 +78,13 @@ class Changes(NamedTuple):
     Attributes:
         area: Square metres that changed.
         fraction: Share of the pixels that changed.
+        pixels: Pixels with data.
         commonest: Name of the transition that covers most ground; empty if nothing changed.
     """
 
     area: float
     fraction: float
+    pixels: int
     commonest: str
 
 
@@ -127,6 +129,7 @@ def report_transitions(
     return Changes(
         area=sum(found.values()),
         fraction=1 - unchanged / pixels if pixels else 0.0,
+        pixels=pixels,
         commonest=legend[max(found, key=found.__getitem__)]['name'] if found else '',
     )
 

@@ -37,6 +37,8 @@ class DetectChangeResult(NamedTuple):
     Attributes:
         changed_area: Area that changed in square metres, measured on the ellipsoid.
         changed_fraction: Share of the pixels with data at both dates that changed, 0 to 1.
+        valid_fraction: Share of the pixels of the result that have data at both dates, and are
+            inside of the mask, 0 to 1; the others are left out.
         threshold_used: Magnitude or probability from which on a pixel was taken for changed; none
             with a model of several kinds of change.
         offset_x: How far the later image lies to the right of the earlier one, in pixels of the
@@ -51,6 +53,7 @@ class DetectChangeResult(NamedTuple):
     polygons: str | None
     changed_area: float
     changed_fraction: float
+    valid_fraction: float
     threshold_used: float | None
     offset_x: float | None
     offset_y: float | None
@@ -188,6 +191,7 @@ def detect_change(
         polygons=None if polygons is None else str(polygons),
         changed_area=_change.area_of(output, found.changed),
         changed_fraction=found.changed_fraction,
+        valid_fraction=sum(found.counts.values()) / (grid.width * grid.height),
         threshold_used=found.threshold,
         offset_x=None if shift is None else shift.x,
         offset_y=None if shift is None else shift.y,

@@ -38,6 +38,8 @@ class DetectSemanticChangeResult(NamedTuple):
     Attributes:
         changed_area: Area that changed in square metres, measured on the ellipsoid.
         changed_fraction: Share of the pixels with data at both dates that changed, 0 to 1.
+        valid_fraction: Share of the pixels of the result that have data at both dates, and are
+            inside of the mask, 0 to 1; the others are left out.
         commonest: The transition that covers most ground, such as "forest → bare soil"; empty if
             nothing changed.
         offset_x: How far the later image lies to the right of the earlier one, in pixels of the
@@ -53,6 +55,7 @@ class DetectSemanticChangeResult(NamedTuple):
     matrix: str | None
     changed_area: float
     changed_fraction: float
+    valid_fraction: float
     commonest: str
     offset_x: float | None
     offset_y: float | None
@@ -183,6 +186,7 @@ def detect_semantic_change(
         matrix=None if matrix is None else str(matrix),
         changed_area=changes.area,
         changed_fraction=changes.fraction,
+        valid_fraction=changes.pixels / (grid.width * grid.height),
         commonest=changes.commonest,
         offset_x=None if shift is None else shift.x,
         offset_y=None if shift is None else shift.y,

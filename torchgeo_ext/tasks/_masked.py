@@ -18,6 +18,8 @@ from torchgeo.tasks.mixins import ClassificationMixin
 from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassConfusionMatrix
 
+from torchgeo_ext.errors import BadInput
+
 #: Decoders of segmentation_models_pytorch that TorchGeo's tasks do not offer, by name.
 FURTHER_DECODERS: dict[str, Callable[..., nn.Module]] = {
     'deeplabv3': smp.DeepLabV3,
@@ -50,6 +52,7 @@ class LabelledPixels(nn.Module):
     def forward(self, scores: Tensor, mask: Tensor) -> Tensor:
         """Compute the loss of scores (b, k, h, w) and a mask (b, h, w) or (b, 1, h, w)."""
         labelled = mask != self.ignore_index
+        _check_values(mask, self.ignore_index, 2 if scores.ndim == mask.ndim else scores.shape[1])
         if not labelled.any():
             return scores.sum() * 0  # keeps the graph, so that the step does nothing
         single = scores.ndim == mask.ndim
@@ -63,6 +66,16 @@ class LabelledPixels(nn.Module):
             rearrange(pixels, 'n k -> 1 k n 1').contiguous(), mask[labelled][None, :, None]
         )
         return averaged
+
+
+def _check_values(mask: Tensor, ignore_index: int, classes: int) -> None:
+    known = mask[mask != ignore_index]
+    if known.numel() and not 0 <= known.min() <= known.max() < classes:
+        raise BadInput(
+            f'mask has the values {known.min():g} to {known.max():g}, but there are the classes 0 '
+            f'to {classes - 1}, and {ignore_index} for pixels without label.',
+            'Renumber the labels, or set num_classes and ignore_index of the task.',
+        )
 
 
 class PixelConfusion(MulticlassConfusionMatrix):

@@ -208,18 +208,19 @@ def measured(batch: Batch) -> Tensor:
     return torch.ones_like(image[:, 0, 0], dtype=torch.bool)
 
 
-def labels(batch: Batch, *dates: int) -> Tensor:
+def labels(batch: Batch, *dates: int, classes: int) -> Tensor:
     """Take the labels of a batch, and leave out what was not measured on both dates.
 
     Args:
         batch: Has ``mask`` (b, t, h, w).
         dates: What t may be.
+        classes: Labels go from 0 to one less.
 
     Returns:
         Labels int64 (b, t, h, w), -1 where there is none.
 
     Raises:
-        BadInput: If the mask has another shape.
+        BadInput: If the mask has another shape or other values.
     """
     mask: Tensor = batch['mask']
     if mask.ndim != 4 or mask.shape[1] not in dates:
@@ -228,7 +229,14 @@ def labels(batch: Batch, *dates: int) -> Tensor:
             f'mask has the shape {tuple(mask.shape)}, not (batch, {wanted}, height, width).',
             'Choose a dataset whose labels are those of this task.',
         )
-    return mask.long().where(measured(batch)[:, None], IGNORE)
+    found = mask.long().where(measured(batch)[:, None], IGNORE)
+    if not IGNORE <= found.min() <= found.max() < classes:
+        raise BadInput(
+            f'mask has the values {found.min()} to {found.max()}, but there are the classes 0 to '
+            f'{classes - 1}, and {IGNORE} for pixels without label.',
+            'Renumber the labels, or set the number of classes of the task.',
+        )
+    return found
 
 
 def two_classes(logits: Tensor) -> Tensor:

@@ -96,7 +96,7 @@ class BinaryChangeDetection(PairTask):
 
     def assess(self, batch: Batch, metrics: Metrics) -> tuple[Tensor, Tensor]:
         """Predict a batch and count it."""
-        change = labels(batch, 1)[:, 0]
+        change = labels(batch, 1, classes=2)[:, 0]
         logits, loss = self.criterion(self.model, batch['image'], change)
         found = (logits[:, 0] > 0).long()
         metrics['change'].update(found, change)

@@ -147,7 +147,7 @@ class BuildingDamage(PairTask):
 
     def assess(self, batch: Batch, metrics: Metrics) -> tuple[Tensor, Tensor]:
         """Predict a batch and count it."""
-        target = labels(batch, 1, 2)[:, -1]
+        target = labels(batch, 1, 2, classes=self.hparams['levels'] + 1)[:, -1]
         logits = self(batch['image'])
         building, damage = logits.building.argmax(dim=1), best_class(logits.damage)
         metrics['xview2'].update(building, damage, target)

@@ -146,7 +146,9 @@ class ConditionalChangeDetection(PairTask):
     def assess(self, batch: Batch, metrics: Metrics) -> tuple[Tensor, Tensor]:
         """Predict a batch and count it."""
         land_cover = _map(batch)
-        change, after = _labels(batch, semantic=self.hparams['semantic'])
+        change, after = _labels(
+            batch, self.hparams['map_classes'], semantic=self.hparams['semantic']
+        )
         logits, contrast = self._predict(batch['image'], land_cover, change)
         found = (_probability(logits) > 0.5).long()
         metrics['change'].update(found, change)
@@ -203,9 +205,11 @@ def _map(batch: Batch) -> Tensor:
     return land_cover.long()
 
 
-def _labels(batch: Batch, semantic: bool) -> tuple[Tensor, Tensor | None]:
+def _labels(batch: Batch, classes: int, *, semantic: bool) -> tuple[Tensor, Tensor | None]:
     """Take labels of change (b, h, w) and, if it is to be learned, of the land cover after."""
-    mask = labels(batch, 2) if semantic else labels(batch, 1, 2)
+    dates = (2,) if semantic else (1, 2)
+    # of one date: changed or not
+    mask = labels(batch, *dates, classes=2 if batch['mask'].shape[1] == 1 else classes)
     if mask.shape[1] == 1:
         return mask[:, 0], None
     if 'mask_change' not in batch:

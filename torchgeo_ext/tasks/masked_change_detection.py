@@ -8,6 +8,7 @@ from torch import Tensor
 from torchgeo.tasks import ChangeDetection
 from torchvision.models import WeightsEnum
 
+from torchgeo_ext.errors import BadInput
 from torchgeo_ext.tasks._masked import FURTHER_DECODERS, MaskedLabels
 from torchgeo_ext.tasks._registered import build_registered, freeze_parts, refuse_weights
 
@@ -102,7 +103,16 @@ class MaskedChangeDetection(MaskedLabels, ChangeDetection):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Predict logits (b, k, h, w) from pairs (b, 2, c, h, w)."""
+        """Predict logits (b, k, h, w) from pairs (b, 2, c, h, w).
+
+        Raises:
+            BadInput: If there are other than two dates.
+        """
+        if x.ndim == 5 and x.shape[1] != 2:
+            raise BadInput(
+                f'image has the shape {tuple(x.shape)}: {x.shape[1]} dates instead of two.',
+                'Choose two dates of each place.',
+            )
         if x.ndim == 5 and self.fuses_early:
             x = rearrange(x, 'b t c h w -> b (t c) h w')
         elif x.ndim == 4 and not self.fuses_early:

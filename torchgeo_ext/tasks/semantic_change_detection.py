@@ -140,7 +140,7 @@ class SemanticChangeDetection(PairTask):
 
     def assess(self, batch: Batch, metrics: Metrics) -> tuple[Tensor, Tensor]:
         """Predict a batch and count it."""
-        classes = labels(batch, 2)
+        classes = labels(batch, 2, classes=self.hparams['num_classes'])
         change = _change(batch, classes)
         logits = self(*self._inputs(batch))
         maps = _maps(logits)

@@ -143,7 +143,7 @@ class SemiSupervisedChangeDetection(PairTask):
 
     def assess(self, batch: Batch, metrics: Metrics) -> tuple[Tensor, Tensor]:
         """Predict a batch and count it; while training, learn from the strong view too."""
-        change = labels(batch, 1)[:, 0]
+        change = labels(batch, 1, classes=2)[:, 0]
         weak = self._tell(batch['image'])
         found = weak.change.argmax(dim=1)
         metrics['change'].update(found, change)
@@ -224,9 +224,11 @@ class SemiSupervisedChangeDetection(PairTask):
 def _pseudo_targets(batch: Batch, told: GuidedChange) -> Iterator[tuple[Tensor, Tensor, float]]:
     """Yield logits, pseudo-labels (b, h, w) and how much they count."""
     if 'mask_pseudo' in batch:
-        yield told.pseudo, labels({**batch, 'mask': batch['mask_pseudo']}, 1)[:, 0], 1.0
+        pseudo, classes = batch['mask_pseudo'], told.pseudo.shape[1]
+        yield told.pseudo, labels({**batch, 'mask': pseudo}, 1, classes=classes)[:, 0], 1.0
     if 'mask_pseudo_dates' in batch and told.before is not None and told.after is not None:
-        before, after = labels({**batch, 'mask': batch['mask_pseudo_dates']}, 2).unbind(dim=1)
+        dates, classes = batch['mask_pseudo_dates'], told.before.shape[1]
+        before, after = labels({**batch, 'mask': dates}, 2, classes=classes).unbind(dim=1)
         yield told.before, before, 0.5
         yield told.after, after, 0.5
 

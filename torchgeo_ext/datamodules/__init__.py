@@ -3,5 +3,6 @@
 from torchgeo_ext.datamodules.change_pairs import ChangePairDataModule
 from torchgeo_ext.datamodules.domains import DomainDataModule
 from torchgeo_ext.datamodules.geotiff import GeoTIFFDataModule
+from torchgeo_ext.datamodules.reben import ReBENDataModule
 
-__all__ = ('ChangePairDataModule', 'DomainDataModule', 'GeoTIFFDataModule')
+__all__ = ('ChangePairDataModule', 'DomainDataModule', 'GeoTIFFDataModule', 'ReBENDataModule')

@@ -20,6 +20,7 @@ from torchgeo_ext.datasets.levirmci import LEVIRMCI
 from torchgeo_ext.datasets.pseudo_labels import ImageContent, change_events, write_pseudo_labels
 from torchgeo_ext.datasets.pxclcd import PXCLCD
 from torchgeo_ext.datasets.raster_series import RasterSeries
+from torchgeo_ext.datasets.reben import ReBEN
 from torchgeo_ext.datasets.s2looking import S2Looking
 from torchgeo_ext.datasets.second import SECOND
 from torchgeo_ext.datasets.sysucd import SYSUCD
@@ -49,6 +50,7 @@ __all__ = (
     'LEVIRCDTiles',
     'LandsatSCD',
     'RasterSeries',
+    'ReBEN',
     'S2Looking',
     'TiledRaster',
     'VectorLabels',

@@ -17,10 +17,11 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from rasterio.windows import Window
 from torch import Tensor
-from torchgeo.datasets import DatasetNotFoundError, NonGeoDataset, RGBBandsMissingError
+from torchgeo.datasets import NonGeoDataset, RGBBandsMissingError
 from torchgeo.datasets.utils import Path as AnyPath
 from torchgeo.datasets.utils import Sample, check_integrity, download_url, extract_archive
 
+from torchgeo_ext.datasets._missing import PublishedNotFoundError
 from torchgeo_ext.datasets._pair_figure import Color, draw_pair
 from torchgeo_ext.datasets._pair_files import (
     IGNORE,
@@ -133,7 +134,7 @@ class ChangePairs(NonGeoDataset):
             self.download = download
         self.pairs = self._load_files(self._verify())
         if not self.pairs:
-            raise PairsNotFoundError(self)
+            raise PublishedNotFoundError(self)
         self.tiles = list(self._cut(tile_size))
         if not self.tiles:
             raise BadParameter(f'tile_size is {tile_size}, which is larger than every image.')
@@ -201,7 +202,7 @@ class ChangePairs(NonGeoDataset):
             self._unpack()
             base = self._find()
         if base is None:
-            raise PairsNotFoundError(self)
+            raise PublishedNotFoundError(self)
         return base
 
     def _find(self) -> Path | None:
@@ -313,17 +314,6 @@ def changed_classes(mask: Tensor, change: Tensor) -> Tensor:
         (..., 2, h, w) what :mod:`torchgeo_ext.metrics.semantic_change` compares.
     """
     return mask.where(change != 0, 0).where(change >= 0, -1)
-
-
-class PairsNotFoundError(DatasetNotFoundError):
-    """The data is not there; tells where to get it and what it must look like."""
-
-    def __init__(self, dataset: ChangePairs) -> None:
-        super().__init__(dataset)
-        self.args = (
-            f'{self.args[0]} See {dataset.page}. Expected for split={dataset.split!r}: '
-            f'{dataset.layout}.',
-        )
 
 
 def one_of(argument: str, value: str, known: Sequence[str]) -> str:

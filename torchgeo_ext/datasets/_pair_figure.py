@@ -49,7 +49,7 @@ def draw_pair(
     }
     number = len(views) + len(maps)
     figure, axes = plt.subplots(ncols=number, figsize=(4 * number, 4), squeeze=False)
-    shown = {'cmap': _colormap(colors), 'vmin': -1, 'vmax': len(colors) - 1}
+    shown = {'cmap': colormap(colors), 'vmin': -1, 'vmax': len(colors) - 1}
     for axis, view in zip(axes[0], views.values(), strict=False):
         axis.imshow(view)
     for axis, classes in zip(axes[0, len(views) :], maps.values(), strict=True):
@@ -63,6 +63,7 @@ def draw_pair(
     return figure
 
 
-def _colormap(colors: Sequence[Color]) -> ListedColormap:
+def colormap(colors: Sequence[Color]) -> ListedColormap:
+    """Colours of -1, no label, and of each class."""
     parts = [c if isinstance(c, str) else tuple(v / 255 for v in c) for c in colors]
     return ListedColormap([_NO_LABEL, *parts])

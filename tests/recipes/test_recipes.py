@@ -243,4 +243,7 @@ def test_registered_networks_of_change_have_a_recipe():
     used = {family(read(recipe)['model']['init_args']['model']) for recipe in PUBLISHED}
     known = {family(name) for name in registry.models if takes_pairs(registry.models[name])}
     assert len(known) > 15
-    assert known - used == set()
+    # some are trained by a script, which a README in a folder of its own tells of
+    told = ''.join(path.read_text('utf-8') for path in ROOT.glob('recipes/change/*/README.md'))
+    scripted = {name for name in known if f'models/{name}.py' in told}
+    assert known - used == scripted

@@ -11,8 +11,10 @@ from torchgeo_ext.datasets.disasterm3 import DisasterM3
 from torchgeo_ext.datasets.dynamicearthnet import DynamicEarthNet
 from torchgeo_ext.datasets.fsc180k import FSC180k
 from torchgeo_ext.datasets.fusu import FUSU
+from torchgeo_ext.datasets.gdit import GDIT
 from torchgeo_ext.datasets.geo_pair import GeoPair
 from torchgeo_ext.datasets.gzcd import GZCD
+from torchgeo_ext.datasets.hrplanesv2 import HRPlanesV2
 from torchgeo_ext.datasets.hrscd import HRSCD
 from torchgeo_ext.datasets.landsatscd import LandsatSCD
 from torchgeo_ext.datasets.levircd_tiles import LEVIRCDTiles
@@ -33,6 +35,7 @@ __all__ = (
     'CDD',
     'CLCD',
     'FUSU',
+    'GDIT',
     'GZCD',
     'HRSCD',
     'LEVIRMCI',
@@ -46,6 +49,7 @@ __all__ = (
     'DynamicEarthNet',
     'FSC180k',
     'GeoPair',
+    'HRPlanesV2',
     'ImageContent',
     'LEVIRCDTiles',
     'LandsatSCD',

@@ -36,7 +36,7 @@ def read_pixels(path: Path, window: Window | None = None, mode: str | None = Non
         (c, h, w) values as stored.
     """
     if path.suffix.lower() in _TIFF:
-        with _opened(path) as dataset:
+        with opened(path) as dataset:
             return np.asarray(dataset.read(window=window))
     with Image.open(path) as image:
         values = np.asarray(image.convert(mode) if mode else image)
@@ -47,15 +47,15 @@ def read_pixels(path: Path, window: Window | None = None, mode: str | None = Non
 def image_size(path: Path) -> tuple[int, int]:
     """Give height and width of an image without reading it."""
     if path.suffix.lower() in _TIFF:
-        with _opened(path) as dataset:
+        with opened(path) as dataset:
             return dataset.height, dataset.width
     with Image.open(path) as image:
         return image.height, image.width
 
 
-def _opened(path: Path) -> Any:
+def opened(path: Path) -> Any:
+    """Open an image with rasterio, silently if it has lost its place."""
     with warnings.catch_warnings():
-        # published crops have lost their place
         warnings.simplefilter('ignore', NotGeoreferencedWarning)
         return rasterio.open(path)
 

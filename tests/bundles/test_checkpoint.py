@@ -6,7 +6,12 @@ import logging
 import pytest
 import torch
 from torch import nn
-from torchgeo.tasks import ChangeDetection, PixelwiseRegression, SemanticSegmentation
+from torchgeo.tasks import (
+    ChangeDetection,
+    Classification,
+    PixelwiseRegression,
+    SemanticSegmentation,
+)
 
 from tests.bundles.makers import checkpoint, task
 from torchgeo_ext import registry
@@ -19,7 +24,7 @@ from torchgeo_ext.bundles import (
     write_bundle,
 )
 from torchgeo_ext.errors import BadInput, BadParameter
-from torchgeo_ext.tasks import MaskedChangeDetection, MaskedSegmentation
+from torchgeo_ext.tasks import MaskedChangeDetection, MaskedSegmentation, SceneClassification
 
 SMALL = 'tu-lcnet_050'
 
@@ -49,11 +54,18 @@ TASKS = {
     'regression': lambda: PixelwiseRegression(
         model='unet', backbone=SMALL, in_channels=5, labels=['height']
     ),
+    'scenes': lambda: Classification(model='lcnet_050', in_channels=4, num_classes=3),
     'ours, one image': lambda: MaskedSegmentation(
         model='unet++', backbone=SMALL, in_channels=4, num_classes=3, ignore_index=255
     ),
     'ours, a pair': lambda: MaskedChangeDetection(
         model='linknet', backbone=SMALL, in_channels=4, loss='bce', ignore_index=255
+    ),
+    'ours, scenes': lambda: SceneClassification(
+        model=SMALL, in_channels=4, task='multilabel', num_labels=3, loss='bce'
+    ),
+    'ours, binary scenes': lambda: SceneClassification(
+        model=SMALL, in_channels=4, task='binary', loss='bce', labels=['mine']
     ),
 }
 
@@ -96,7 +108,8 @@ def test_round_trip(name, tmp_path):
     with torch.inference_mode():
         scores = bundle.build()(stored)
         torch.testing.assert_close(scores, predicted(module, normalised), atol=1e-5, rtol=1e-5)
-    assert scores.shape == (2, card.outputs, 64, 64)
+    size = () if card.task == 'classification' else (64, 64)
+    assert scores.shape == (2, card.outputs, *size)
 
 
 def test_cards_of_checkpoints(tmp_path):
@@ -113,8 +126,11 @@ def test_cards_of_checkpoints(tmp_path):
         'siamese, binary': 'ChangeDetection',
         'siamese, 2 classes': 'ChangeDetection',
         'regression': 'PixelwiseRegression',
+        'scenes': 'Classification',
         'ours, one image': 'MaskedSegmentation',
         'ours, a pair': 'MaskedChangeDetection',
+        'ours, scenes': 'SceneClassification',
+        'ours, binary scenes': 'SceneClassification',
     }
     facts = {name: (c.task, c.dates, c.output_activation, c.outputs) for name, c in cards.items()}
     assert facts['segmentation of 3 classes'] == ('segmentation', 1, 'softmax', 3)
@@ -123,6 +139,9 @@ def test_cards_of_checkpoints(tmp_path):
     assert facts['early fusion, binary'] == ('change', 2, 'sigmoid', 1)
     assert facts['siamese, 2 classes'] == ('change', 2, 'softmax', 2)
     assert facts['regression'] == ('regression', 1, 'none', 1)
+    assert facts['scenes'] == ('classification', 1, 'softmax', 3)
+    assert facts['ours, scenes'] == ('classification', 1, 'sigmoid', 3)
+    assert facts['ours, binary scenes'] == ('classification', 1, 'sigmoid', 1)
     assert facts['ours, a pair'] == ('change', 2, 'sigmoid', 1)
     assert [c.name for c in cards['siamese, 2 classes'].classes] == ['no change', 'change']
     assert [c.name for c in cards['multilabel segmentation'].classes] == ['a', 'b']

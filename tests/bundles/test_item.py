@@ -39,6 +39,10 @@ REGRESSION = card(
     output_activation='none',
     architecture={'class': 'PixelwiseRegression', 'arguments': {'model': 'fcn'}},
 )
+SCENES = card(
+    task='classification',
+    architecture={'class': 'Classification', 'arguments': {'model': 'resnet18', 'num_classes': 3}},
+)
 BARE = card(
     name='7',
     description='',
@@ -50,7 +54,13 @@ BARE = card(
     resolution_maximum=None,
     training={},
 )
-CARDS = {'segmentation': card(), 'change': CHANGE, 'regression': REGRESSION, 'bare': BARE}
+CARDS = {
+    'segmentation': card(),
+    'change': CHANGE,
+    'regression': REGRESSION,
+    'scenes': SCENES,
+    'bare': BARE,
+}
 
 
 def item_of(some, **options):

@@ -132,7 +132,7 @@ def test_what_makes_no_map_of_images_alone_says_so(monkeypatch, tmp_path):
     register(monkeypatch, tiny_series)
     task = ChangeQuestionAnswering('tiny_answers')
     assert task.predicts is None
-    with pytest.raises(BadInput, match='ChangeQuestionAnswering makes no map'):
+    with pytest.raises(BadInput, match='ChangeQuestionAnswering classifies no pixels'):
         read_checkpoint(
             checkpoint(tmp_path / 'x.ckpt', task), architecture='ChangeQuestionAnswering'
         )

@@ -240,7 +240,7 @@ def test_footprints_keep_what_is_known_of_them(
     np.testing.assert_allclose(rows['seen'], [1, 1, 0.5, 1, 0, 0.5, 0], atol=1e-3)
     np.testing.assert_allclose(rows['area_m2'][:4], [48**2, 98 * 198, 38 * 98, 4], rtol=2e-3)
     assert rows['area_m2'][6] is None
-    assert '5 of 7 footprints lie where both images are' in caplog.text
+    assert '5 of 7 features of footprints lie on both images' in caplog.text
     assert (result.building_count, result.unknown_count, result.damaged_count) == (7, 2, 4)
     found, expected = read(tmp_path / 'o.tif'), damage_of_pixels()
     expected[expected == 0] = NODATA
@@ -284,7 +284,7 @@ def test_what_a_mask_hides_was_not_seen(bundle, pair, footprints, tmp_path):
     [
         ([], UTM, 'has no features'),
         ([Point(LEFT, TOP), LineString([(0, 0), (1, 1)])], UTM, 'polygons are needed'),
-        ([box(0, 0, 1, 1)], UTM, r'none of the 1 features of .*f.gpkg lies where'),
+        ([box(0, 0, 1, 1)], UTM, r'none of the 1 features of .*f.gpkg lies on both'),
         ([box(LEFT, TOP - 50, LEFT + 50, TOP)], None, 'has no coordinate reference system'),
     ],
 )

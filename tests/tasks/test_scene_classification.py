@@ -97,6 +97,10 @@ def test_images_are_prepared_as_in_the_pretraining(monkeypatch, caplog):
     image = torch.rand(2, 10, 64, 64) * 3000
     prepared(image)
     torch.testing.assert_close(seen[0], weights.transforms(image))
+    assert prepared.hparams['as_pretrained'] == str(weights)
+    # as a bundle builds it
+    bare = make(model='eurosat_baseline3', in_channels=10, as_pretrained=str(weights))
+    torch.testing.assert_close(bare.prepare(image), weights.transforms(image))
     run_once(prepared, Samples([{'image': i / 1e4, 'label': torch.tensor(0)} for i in image]))
     assert 'does not suit the weights' in caplog.text
 

@@ -14,8 +14,13 @@ from torchgeo_ext.errors import BadInput, BadParameter
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-#: TorchGeo's tasks that predict rasters.
-TORCHGEO_TASKS = ('SemanticSegmentation', 'ChangeDetection', 'PixelwiseRegression')
+#: TorchGeo's tasks that predict rasters, or classes of their tiles.
+TORCHGEO_TASKS = (
+    'SemanticSegmentation',
+    'Classification',
+    'ChangeDetection',
+    'PixelwiseRegression',
+)
 
 #: Arguments of TorchGeo's tasks, and so of ours, that steer training and leave the network alone.
 _STEERING = (
@@ -43,7 +48,7 @@ def known_architectures() -> dict[str, Callable[..., 'nn.Module']]:
     """List what a bundle may name as its architecture.
 
     Returns:
-        TorchGeo's tasks that predict rasters and the tasks and model builders of
+        TorchGeo's tasks in ``TORCHGEO_TASKS`` and the tasks and model builders of
         :mod:`torchgeo_ext.registry`, by name.
     """
     from torchgeo import tasks
@@ -88,7 +93,7 @@ def build_network(architecture: Mapping[str, Any], where: str) -> 'nn.Module':
 
     Returns:
         A module from normalised images (b, c, h, w), or pairs (b, t, c, h, w), to outputs
-        (b, k, h, w) before any activation; see :func:`fuses_early`.
+        (b, k, h, w), or (b, k) of whole tiles, before any activation; see :func:`fuses_early`.
 
     Raises:
         BadInput: If the class is not known or does not take these arguments.

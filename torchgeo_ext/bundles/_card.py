@@ -12,7 +12,13 @@ from typing import Any, Literal, get_args
 from torchgeo_ext.errors import BadParameter
 
 Task = Literal[
-    'segmentation', 'change', 'regression', 'semantic_change', 'building_damage', 'map_update'
+    'segmentation',
+    'classification',
+    'change',
+    'regression',
+    'semantic_change',
+    'building_damage',
+    'map_update',
 ]
 Activation = Literal['softmax', 'sigmoid', 'none']
 
@@ -108,7 +114,8 @@ class BundleCard:
     Args:
         name: Name for people.
         description: What it was made for.
-        task: What it does. ``semantic_change`` gives change and the land cover of both dates,
+        task: What it does. ``classification`` gives scores of whole tiles, the others of each
+            pixel. ``semantic_change`` gives change and the land cover of both dates,
             ``building_damage`` buildings and the level of damage to them, ``map_update`` reads a
             map of the earlier date too and gives change and the land cover after; see ``maps``.
         bands: What it reads, in the order of the network's channels; of one date.
@@ -118,7 +125,8 @@ class BundleCard:
             damage alone, without a class for none; a ``map_update`` reads the map as their
             numbers from 1.
         dates: How many images of one place it reads at once: 1, or 2 (before, after).
-        tile_size: Width and height of its input in pixels.
+        tile_size: Width and height of its input in pixels; for a ``classification`` those of the
+            scenes it learned from.
         halo: Width of the margin of a tile, in pixels, where its scores are less reliable.
         resolution_minimum: Finest ground resolution it was trained with, in metres.
         resolution_maximum: Coarsest ground resolution it was trained with, in metres.
@@ -168,7 +176,9 @@ class BundleCard:
             self.output_activation,
             _words(get_args(Activation)),
         )
-        dates = (2,) if self.task in SEVERAL_MAPS else (1, 2)
+        dates = (
+            {2} if self.task in SEVERAL_MAPS else {1} if self.task == 'classification' else {1, 2}
+        )
         _require(self.dates in dates, 'dates', self.dates, ' or '.join(map(str, dates)))
         _require(len(self.bands) > 0, 'bands', self.bands, 'at least one band')
         if self.bands_after:
@@ -234,7 +244,7 @@ class BundleCard:
 
     @property
     def outputs(self) -> int:
-        """How many scores per pixel the model gives."""
+        """How many scores the model gives, of each pixel or of a whole tile."""
         if self.task == 'regression':
             return max(1, len(self.variables))
         if self.task in SEVERAL_MAPS:
@@ -242,6 +252,12 @@ class BundleCard:
         if self.output_activation == 'sigmoid' and not self.multilabel:
             return 1
         return len(self.classes)
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """Scores, height and width of what the model gives; scores alone of whole tiles."""
+        whole = self.task == 'classification'
+        return (self.outputs,) if whole else (self.outputs, self.tile_size, self.tile_size)
 
     @property
     def maps(self) -> dict[str, slice]:

@@ -170,7 +170,8 @@ def _known(numbers: Mapping[str, float | None]) -> dict[str, float]:
 
 def _tasks(card: BundleCard) -> list[str]:
     # the schema's list of tasks is closed and has no change detection
-    return ['regression' if card.task == 'regression' else 'semantic-segmentation']
+    names = {'regression': 'regression', 'classification': 'scene-classification'}
+    return [names.get(card.task, 'semantic-segmentation')]
 
 
 def _input(card: BundleCard) -> dict[str, Any]:
@@ -201,15 +202,13 @@ def _output(card: BundleCard) -> dict[str, Any]:
         description = f'Scores of {", then ".join(card.maps)}'
     elif card.output_activation != 'none':
         description += f'; {card.output_activation} turns them into scores'
+    order = ['batch', 'channel' if regression else 'class', 'height', 'width']
+    shape = [-1, *card.output_shape]
     output: dict[str, Any] = {
         'name': 'values' if regression else 'scores',
         'description': f'{description}.',
         'tasks': _tasks(card),
-        'result': {
-            'shape': [-1, card.outputs, card.tile_size, card.tile_size],
-            'dim_order': ['batch', 'channel' if regression else 'class', 'height', 'width'],
-            'data_type': 'float32',
-        },
+        'result': {'shape': shape, 'dim_order': order[: len(shape)], 'data_type': 'float32'},
     }
     if card.classes:
         output['classification:classes'] = [

@@ -49,7 +49,8 @@ class Predictor(nn.Module):
 
         Returns:
             Scores of shape (b, k, h, w): probabilities, or predicted values for a regression. A
-            model of several maps gives them one after the other, see :attr:`BundleCard.maps`.
+            model of several maps gives them one after the other, see :attr:`BundleCard.maps`; a
+            ``classification`` gives those of whole tiles, (b, k).
         """
         if self.task == 'map_update':
             pair = rearrange(x[:, :-1], 'b (t c) h w -> b t c h w', t=2)

@@ -164,7 +164,7 @@ def _try_out(predictor: 'nn.Module', card: BundleCard) -> None:
             'Give as many bands as it was trained with, and a tile_size it accepts (most need a '
             'multiple of 32).',
         ) from error
-    expected = (1, card.outputs, card.tile_size, card.tile_size)
+    expected = (1, *card.output_shape)
     if scores.shape != expected:
         raise BadParameter(
             f'The network gives scores of shape {tuple(scores.shape)}, but {len(card.classes)} '

@@ -1,4 +1,4 @@
-"""Reads Lightning checkpoints of tasks that predict rasters, without unpickling objects.
+"""Reads Lightning checkpoints of tasks for rasters and their tiles, without unpickling objects.
 
 A checkpoint holds weights and the arguments of its task, but neither the bands and their
 statistics nor, as a rule, the name of its class. Data modules may add what they know, as
@@ -45,7 +45,7 @@ _NOTHING, _SOMETHING = '#d9d9d9', '#e31a1c'
 def read_checkpoint(
     path: str | os.PathLike[str], argument: str = 'checkpoint', *, architecture: str | None = None
 ) -> Bundle:
-    """Read a checkpoint of a task that predicts rasters.
+    """Read a checkpoint of a task that predicts rasters, or classes of their tiles.
 
     What neither the task nor its data module says in it is filled in: bands are numbered and
     divided by 255, as TorchGeo does unless told otherwise; classes are numbered unless the task
@@ -194,7 +194,7 @@ def _card(
             Band(f'band {i + 1}', std=TORCHGEO_STD) for i in range(arguments.get('in_channels', 3))
         ),
         classes=classes,
-        dates=1 if task in ('segmentation', 'regression') else 2,
+        dates=1 if task in ('segmentation', 'classification', 'regression') else 2,
         architecture={'class': name, 'arguments': dict(arguments)},
         output_activation='none' if regression else activation,
         multilabel=kind == 'multilabel' and not regression,
@@ -236,7 +236,7 @@ def _task(name: str) -> Task:
         told: Task | None = build.predicts
         if told is None:
             raise BadInput(
-                f'checkpoint: {name} makes no map, which every bundle does.',
+                f'checkpoint: {name} classifies no pixels or tiles, which every bundle does.',
                 'Use the task itself with load_from_checkpoint.',
             )
         return told
@@ -244,6 +244,8 @@ def _task(name: str) -> Task:
         return 'change'
     if isinstance(build, type) and issubclass(build, tasks.PixelwiseRegression):
         return 'regression'
+    if isinstance(build, type) and issubclass(build, tasks.Classification):
+        return 'classification'
     return 'segmentation'
 
 

@@ -199,7 +199,7 @@ class TrainingCLI(LightningCLI):
         root = Path(self.trainer.default_root_dir)
         print(f'Best epoch: {keeper.monitor} {float(score):.3f}, kept in {best}')
         print(f'Logs and figures: {root} (tensorboard --logdir {root / "logs"})')
-        # only tasks that make no map say that they predict none
+        # only tasks that classify neither pixels nor tiles say that they predict none
         if getattr(self.model, 'predicts', '') is not None:
             print(
                 f'Make it a model: torchgeo-ext create-bundle --checkpoint {best} --output FOLDER'

@@ -1,6 +1,7 @@
 """What a user can do: one file per operation."""
 
 from torchgeo_ext.operations.assess_damage import assess_damage
+from torchgeo_ext.operations.classify_tiles import classify_tiles
 from torchgeo_ext.operations.cluster_image import cluster_image
 from torchgeo_ext.operations.compute_statistics import compute_statistics
 from torchgeo_ext.operations.coregister import coregister
@@ -22,6 +23,7 @@ from torchgeo_ext.operations.update_map import update_map
 
 __all__ = (
     'assess_damage',
+    'classify_tiles',
     'cluster_image',
     'compute_statistics',
     'coregister',

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from rasterio.crs import CRS
 
 from torchgeo_ext.bundles import BundleCard
-from torchgeo_ext.errors import BadInput, BadParameter
+from torchgeo_ext.errors import BadParameter
 from torchgeo_ext.inference import Grid, RasterClass
 from torchgeo_ext.inference.area import shape_areas
 from torchgeo_ext.inference.features import FeatureTable, distinct
@@ -22,6 +22,7 @@ from torchgeo_ext.inference.style import write_style
 from torchgeo_ext.inference.vectors import polygonize
 from torchgeo_ext.inference.zonal import Zones, are_polygons
 from torchgeo_ext.operations._operation import ClassEntry, StrPath, Style
+from torchgeo_ext.operations._polygons import UNKNOWN, read_polygons
 from torchgeo_ext.operations._tables import Table, hectares, write_table
 from torchgeo_ext.progress import Progress
 
@@ -30,7 +31,6 @@ log = logging.getLogger(__name__)
 Vote = Literal['majority', 'weighted']
 
 NO_BUILDING: ClassEntry = {'value': 0, 'name': 'no building', 'color': '#f0f0f0'}
-UNKNOWN: ClassEntry = {'value': 0, 'name': 'unknown', 'color': '#9e9e9e'}
 
 #: How much a pixel of each level of xBD counts in the vote of a building, as in the published code
 #: of ChangeOS: levels that are rare, and easily outvoted, count more.
@@ -104,30 +104,7 @@ class Buildings:
         Raises:
             BadInput: If the layer holds no polygon, or none where the images are.
         """
-        features = FeatureTable.read(str(path), 'footprints')
-        count = len(features.shapes)
-        if not count:
-            raise BadInput(f'footprints: {path} has no features.', 'Choose another layer.')
-        if not are_polygons(features.shapes).any():
-            raise BadInput(
-                f'footprints: {path} holds {features.geometry_type}, but polygons are needed.',
-                'Choose a layer of polygons.',
-            )
-        _check_reference_systems(path, features.crs, grid)
-        zones = Zones(features.shapes, features.crs, grid)
-        there = int(np.count_nonzero(zones.covered))
-        if not there:
-            raise BadInput(
-                f'footprints: none of the {count} features of {path} lies where both images are: '
-                f'{tuple(grid.bounds)} ({grid.crs}).',
-                'Choose footprints of the same place and check all reference systems.',
-            )
-        if there < count:
-            log.warning(
-                '%d of %d footprints lie where both images are; damage to the others is unknown.',
-                there, count,
-            )  # fmt: skip
-        return cls(features, zones)
+        return cls(*read_polygons(path, grid, 'footprints', 'both images'))
 
     @classmethod
     def outline(
@@ -253,14 +230,3 @@ class Damage:
             row_colors=[*(entry['color'] for entry in self.entries), None],
         )
         write_table(path, table, 'summary')
-
-
-def _check_reference_systems(path: StrPath, crs: str | None, grid: Grid) -> None:
-    if (crs is None) == (grid.crs is None):
-        return
-    without, other = ('it', 'the images have') if crs is None else ('the image', f'it has {crs}')
-    raise BadInput(
-        f'footprints: {path} cannot be put on the images: {without} has no coordinate reference '
-        f'system, but {other}.',
-        'Assign the right one to both.',
-    )

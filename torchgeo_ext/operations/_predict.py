@@ -229,17 +229,17 @@ def _map_output(bundle: 'Bundle', name: str, wanted: MapOutput) -> 'RasterOutput
         classes = [RasterClass(**entry) for entry in wanted.content]
         return RasterOutput(
             str(wanted.path), 'classes', classes, decide=wanted.decide, argument=name,
-            tags=_tags(bundle, [*wanted.content]),
+            tags=model_tags(bundle, [*wanted.content]),
         )  # fmt: skip
     part = card.maps[wanted.content]
     if part.stop - part.start == 1:
         return RasterOutput(
             str(wanted.path), 'probabilities', part=part, argument=name,
-            descriptions=[f'probability of {wanted.content}'], tags=_tags(bundle, []),
+            descriptions=[f'probability of {wanted.content}'], tags=model_tags(bundle, []),
         )  # fmt: skip
     return RasterOutput(
         str(wanted.path), 'classes', card.classes, part=part, argument=name,
-        tags=_tags(bundle, class_table(card)),
+        tags=model_tags(bundle, class_table(card)),
     )  # fmt: skip
 
 
@@ -259,7 +259,7 @@ def _run(
     from torchgeo_ext.operations._models import build_model
     from torchgeo_ext.operations._values import warn_of_values
 
-    _check_resolution(bundle.card, grid)
+    check_resolution(bundle.card, grid)
     for date, source in enumerate(sources[: bundle.card.dates]):
         warn_of_values(source, grid, bundle.card.bands_of(date), bundle.card.training.get('units'))
     progress(0.0, 'Loading the model')
@@ -310,7 +310,7 @@ def _outputs(bundle: 'Bundle', wanted: Mapping[str, Any], threshold: float) -> '
     from torchgeo_ext.inference import RasterOutput
 
     card = bundle.card
-    tags = _tags(bundle, class_table(card))
+    tags = model_tags(bundle, class_table(card))
     names = [entry.name for entry in card.classes][-card.outputs :]
     kinds: dict[str, dict[str, Any]] = {
         'output': {'kind': 'classes', 'classes': card.classes}
@@ -326,7 +326,7 @@ def _outputs(bundle: 'Bundle', wanted: Mapping[str, Any], threshold: float) -> '
     ]
 
 
-def _tags(bundle: 'Bundle', classes: Sequence[ClassEntry]) -> dict[str, str]:
+def model_tags(bundle: 'Bundle', classes: Sequence[ClassEntry]) -> dict[str, str]:
     """Say in a raster where it came from and what its values mean."""
     tags = {
         'model': bundle.card.name,
@@ -378,7 +378,7 @@ def outline_classes(
     return style
 
 
-def _check_resolution(card: 'BundleCard', grid: 'Grid') -> None:
+def check_resolution(card: 'BundleCard', grid: 'Grid') -> None:
     """Say so when the ground resolution is not what the model was trained for."""
     from torchgeo_ext.inference.area import pixel_area
 

@@ -100,9 +100,9 @@ def create_bundle(
     know all of it, so that no more than the checkpoint is needed.
 
     Args:
-        checkpoint: Checkpoint (.ckpt) of SemanticSegmentation, ChangeDetection,
-            PixelwiseRegression, SemanticChangeDetection, BuildingDamage,
-            ConditionalChangeDetection or a task of an installed plugin.
+        checkpoint: Checkpoint (.ckpt) of SemanticSegmentation, Classification,
+            SceneClassification, ChangeDetection, PixelwiseRegression, SemanticChangeDetection,
+            BuildingDamage, ConditionalChangeDetection or a task of an installed plugin.
         output: Folder to write; a bundle that is there already is replaced.
         image: An image like those it was trained with. Names, wavelengths and nodata of the bands
             are taken from it, and their statistics unless these are given.
@@ -125,7 +125,7 @@ def create_bundle(
         resolution_maximum: Coarsest ground resolution it should be used with; 0 takes one and a
             half times that of the image, or what the checkpoint knows.
         tile_size: Side of the square tiles that go through the model; 0 takes 256, or that of the
-            training if it was larger or the model takes no other.
+            training if it was larger, the model takes no other, or it classifies scenes.
         halo: Margin of a tile in which the model is less sure; -1 takes an eighth of the tile.
         exports: Also write the complete model for other programs, as model.pt2 (torch.export) or
             model.onnx.
@@ -177,8 +177,9 @@ def _tile_size(bundle: 'Bundle') -> int:
     from torchgeo_ext.operations._network import takes
 
     card = bundle.card
-    # a network that takes a map takes it apart from the images, so zeros cannot be tried on it
-    if card.tile_size >= _TILE or card.task == 'map_update':
+    # a network that takes a map takes it apart from the images, so zeros cannot be tried on it, and
+    # one of scenes has learned what covers a scene of one size
+    if card.tile_size >= _TILE or card.task in ('map_update', 'classification'):
         return card.tile_size
     network = build_network(card.architecture, str(bundle.path))
     shape = dataclasses.replace(card, tile_size=_TILE).input_shape

@@ -52,8 +52,7 @@ class SceneClassification(Classification):
     tell none are left out, and so are those without label. Binary tasks ask for class 1.
     """
 
-    #: Makes no map by itself.
-    predicts: str | None = None
+    predicts = 'classification'
 
     def __init__(
         self,
@@ -65,7 +64,7 @@ class SceneClassification(Classification):
         num_labels: int | None = None,
         labels: list[str] | None = None,
         share: float = 0.5,
-        as_pretrained: bool = False,
+        as_pretrained: bool | str = False,
         model_args: dict[str, Any] | None = None,
         pos_weight: Tensor | None = None,
         loss: Literal['ce', 'bce', 'jaccard', 'focal', 'dice'] = 'ce',
@@ -90,8 +89,8 @@ class SceneClassification(Classification):
             labels: Names of the classes.
             share: Share of a tile's labelled pixels that a class must cover, above 0 to 1.
             as_pretrained: Whether images are stored pixel values, to which is done what was done in
-                the pre-training of ``weights``, resizing and cropping too. Otherwise they are used
-                as the data module gives them.
+                the pre-training of ``weights``, or of others by their name, resizing and cropping
+                too. Otherwise they are used as the data module gives them.
             model_args: Further arguments of the backbone's builder.
             pos_weight: Weight of positive examples in ``bce``.
             loss: ``ce``, ``bce``, ``jaccard``, ``focal`` or ``dice``.
@@ -126,7 +125,11 @@ class SceneClassification(Classification):
             backbone.requires_grad_(False)
         self.prepare: nn.Module = nn.Identity()
         if self.hparams['as_pretrained']:
+            if self.hparams['as_pretrained'] is not True:
+                weights = get_weight(self.hparams['as_pretrained'])
             self.preprocessing = _preprocessing(weights)
+            # bundles build the network without the weights that it started from
+            self.hparams['as_pretrained'] = str(weights)
             self.prepare = self.preprocessing.transform()
 
     def configure_losses(self) -> None:

@@ -6,6 +6,7 @@ from torchgeo_ext.datasets.brightquestions import BRIGHTQuestions
 from torchgeo_ext.datasets.cdd import CDD
 from torchgeo_ext.datasets.changechat import ChangeChat105k
 from torchgeo_ext.datasets.clcd import CLCD
+from torchgeo_ext.datasets.cloudtracks import CloudTracks
 from torchgeo_ext.datasets.collate import collate_samples, unbind_samples
 from torchgeo_ext.datasets.disasterm3 import DisasterM3
 from torchgeo_ext.datasets.dynamicearthnet import DynamicEarthNet
@@ -45,6 +46,7 @@ __all__ = (
     'WHUCD',
     'BRIGHTQuestions',
     'ChangeChat105k',
+    'CloudTracks',
     'DisasterM3',
     'DynamicEarthNet',
     'FSC180k',

@@ -165,14 +165,10 @@ class ObjectImages(NonGeoDataset):
 
     def _inside(self, image: ObjectImage, window: Window) -> tuple[NDArray[np.int64], NDArray[Any]]:
         """Give positions of the objects in a window, and the part of each that is in it."""
-        x, y = window.col_off, window.row_off
-        frame = shapely.box(x, y, x + window.width, y + window.height)
-        near = np.flatnonzero(shapely.intersects(image.outlines, frame))
-        parts = shapely.intersection(image.outlines[near], frame)
-        area = shapely.area(image.outlines[near])
-        # what has no area cannot be seen
-        seen = (area > 0) & (shapely.area(parts) >= self.visible * area)
-        return near[seen], shapely.transform(parts[seen], lambda points: points - (x, y))
+        near, parts = cut_out(image, window)
+        area = shapely.area(shapely.make_valid(image.outlines[near]))
+        seen = shapely.area(parts) >= self.visible * area
+        return near[seen], parts[seen]
 
     def _cut(self) -> Iterator[tuple[int, Window]]:
         """Yield number and part of an image for each sample."""
@@ -198,6 +194,20 @@ class ObjectImages(NonGeoDataset):
         return draw_objects(
             sample, self.classes, self.colors, show_titles=show_titles, suptitle=suptitle
         )
+
+
+def cut_out(image: ObjectImage, window: Window) -> tuple[NDArray[np.int64], NDArray[Any]]:
+    """Give positions of the objects that reach into a window, and what is in it of their outlines.
+
+    Places of the parts are from the upper left corner of the window. What has no area is left out.
+    """
+    x, y = window.col_off, window.row_off
+    frame = shapely.box(x, y, x + window.width, y + window.height)
+    near = np.flatnonzero(shapely.intersects(image.outlines, frame))
+    # lines of outlines that were drawn by hand may cross
+    parts = shapely.intersection(shapely.make_valid(image.outlines[near]), frame)
+    there = shapely.area(parts) > 0
+    return near[there], shapely.transform(parts[there], lambda points: points - (x, y))
 
 
 def outlines_of(corners: NDArray[Any]) -> NDArray[Any]:

@@ -15,7 +15,7 @@ from torchgeo_ext.bundles import read_bundle
 from torchgeo_ext.cli import main
 from torchgeo_ext.operations import detect_change
 
-SIDE, EPOCHS = 64, 6
+SIDE, EPOCHS = 64, 8
 PAIRS = {'train': 16, 'val': 4, 'test': 4}
 
 
@@ -28,7 +28,7 @@ NETWORKS = {
     'tinycd': (0.01, binary('tinycd'), 'test_change_f1'),
     'bit': (0.001, binary('bit'), 'test_change_f1'),
     'fcsiamdiff': (
-        0.001,
+        0.003,
         {
             'class_path': 'MaskedChangeDetection',
             'init_args': {

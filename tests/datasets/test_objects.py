@@ -19,11 +19,13 @@ from torchgeo_ext.datasets import _objects as objects
 from torchgeo_ext.errors import BadInput, BadParameter
 
 #: Class and folder of its fake data.
-ALL = {'CloudTracks': 'cloudtracks', 'GDIT': 'gdit', 'HRPlanesV2': 'hrplanesv2'}
+ALL = {'CloudTracks': 'cloudtracks', 'GDIT': 'gdit', 'HRPlanesV2': 'hrplanesv2', 'STAR': 'star'}
 
 
 def fake(name, root):
     """Write the fake data of a dataset; gives the number of images of each split."""
+    if name == 'STAR':
+        pytest.importorskip('h5py')
     return importlib.import_module(f'tests.data.{ALL[name]}.data').make(root)
 
 

@@ -26,6 +26,7 @@ from torchgeo_ext.datasets.raster_series import RasterSeries
 from torchgeo_ext.datasets.reben import ReBEN
 from torchgeo_ext.datasets.s2looking import S2Looking
 from torchgeo_ext.datasets.second import SECOND
+from torchgeo_ext.datasets.star import STAR
 from torchgeo_ext.datasets.sysucd import SYSUCD
 from torchgeo_ext.datasets.tiled_raster import TiledRaster
 from torchgeo_ext.datasets.vector_labels import VectorLabels
@@ -42,6 +43,7 @@ __all__ = (
     'LEVIRMCI',
     'PXCLCD',
     'SECOND',
+    'STAR',
     'SYSUCD',
     'WHUCD',
     'BRIGHTQuestions',

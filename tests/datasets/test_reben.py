@@ -1,7 +1,9 @@
 """reBEN, on fake data in the published folders."""
 
 import hashlib
+import pickle
 import shutil
+import sys
 import tarfile
 
 import matplotlib.pyplot as plt
@@ -9,12 +11,13 @@ import pandas as pd
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import DataLoader
 from torchgeo.datasets import BigEarthNetV2, DatasetNotFoundError, RGBBandsMissingError
 
 from tests.data.reben import data as reben
 from torchgeo_ext.datasets import ReBEN
 from torchgeo_ext.datasets._pair_files import read_pixels
-from torchgeo_ext.errors import BadInput, BadParameter
+from torchgeo_ext.errors import BadInput, BadParameter, MissingDependency
 
 
 @pytest.fixture
@@ -147,3 +150,41 @@ def test_plots(root):
     with pytest.raises(RGBBandsMissingError):
         radar.plot(radar[0])
     plt.close('all')
+
+
+@pytest.fixture
+def store(root):
+    pytest.importorskip('lmdb')
+    reben.make_lmdb(root, root / 'lmdb')
+    return root / 'lmdb'
+
+
+def test_the_lmdb_of_its_converter(root, store):
+    options = {'maps': True, 'bands': ['B12', 'VH', 'B01', 'VV']}
+    expected = ReBEN(root, **options)[1]
+    for name in ('BigEarthNet-S1', 'BigEarthNet-S2', 'Reference_Maps'):
+        shutil.rmtree(root / name)
+    dataset = ReBEN(root, lmdb=store, **options)
+    sample = dataset[1]
+    assert sample.keys() == expected.keys()
+    assert all(torch.equal(sample[key], expected[key]) for key in expected)
+    # several datasets share it, forked workers open it for themselves
+    copied = pickle.loads(pickle.dumps(dataset))
+    assert torch.equal(copied[1]['image'], expected['image'])
+    loader = DataLoader(dataset, batch_size=2, num_workers=1)
+    assert torch.equal(next(iter(loader))['image'][1], expected['image'])
+
+
+def test_what_an_lmdb_lacks_is_named(root, store, monkeypatch):
+    dataset = ReBEN(root, bands=['B02'], lmdb=store)
+    dataset.patches.loc[0, 'patch_id'] = 'S2A_elsewhere'
+    with pytest.raises(BadInput, match=r'lmdb has no entry S2A_elsewhere'):
+        dataset[0]
+    dataset.patches.loc[0, 'patch_id'] = dataset.patches.loc[0, 's1_name']
+    with pytest.raises(BadInput, match=r'has no B02, but \[.VH., .VV.\]'):
+        dataset[0]
+    with pytest.raises(BadInput, match='is not the folder of an LMDB'):
+        ReBEN(root, lmdb=root)
+    monkeypatch.setitem(sys.modules, 'lmdb', None)
+    with pytest.raises(MissingDependency, match=r'torchgeo_ext\[lmdb\]'):
+        ReBEN(root, lmdb=root)

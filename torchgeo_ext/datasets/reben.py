@@ -7,13 +7,14 @@ import shutil
 import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torchgeo.datasets import BigEarthNetV2, NonGeoDataset, RGBBandsMissingError
 from torchgeo.datasets.utils import Path as AnyPath
@@ -29,6 +30,7 @@ from torchgeo_ext.datasets._change_pairs import one_of
 from torchgeo_ext.datasets._missing import PublishedNotFoundError
 from torchgeo_ext.datasets._pair_figure import colormap
 from torchgeo_ext.datasets._pair_files import IGNORE, read_pixels
+from torchgeo_ext.datasets._safetensors_store import SafetensorsStore
 from torchgeo_ext.errors import BadInput
 
 _S1 = ('VV', 'VH')
@@ -38,6 +40,7 @@ _SPLITS = {'train': 'train', 'val': 'validation', 'test': 'test'}
 #: Fields of a patch's name that do not belong to its scene.
 _FIELDS = {'s1': 3, 's2': 2, 'maps': 2}
 _MD5_DIGITS = 32
+_MAP = 'reference_map'
 
 
 class ReBEN(NonGeoDataset):
@@ -74,11 +77,15 @@ class ReBEN(NonGeoDataset):
         checksum: Compare the digests of archives.
         order: ``corine`` or ``sorted``.
         maps: Give the map of each patch as ``mask`` too.
+        lmdb: Folder of the LMDB that rico-hdl (https://github.com/kai-tub/rico-hdl) made of the
+            patches, to be read instead of their files; needs the package lmdb. ``root`` then
+            has the metadata alone.
 
     Raises:
         BadParameter: If split, bands or order cannot be.
         DatasetNotFoundError: If the data is not there and shall not be downloaded.
-        BadInput: If an archive is not what was published.
+        BadInput: If an archive is not what was published, or there is no LMDB.
+        MissingDependency: If lmdb is not installed, but needed.
     """
 
     page: ClassVar[str] = 'https://bigearth.net'
@@ -113,6 +120,7 @@ class ReBEN(NonGeoDataset):
         *,
         order: Literal['corine', 'sorted'] = 'corine',
         maps: bool = False,
+        lmdb: AnyPath | None = None,
     ) -> None:
         self.root = Path(root).expanduser()
         self.split = one_of('split', split, self.splits)
@@ -123,6 +131,7 @@ class ReBEN(NonGeoDataset):
         self.download = download
         self.checksum = checksum
         self.maps = maps
+        self.store = None if lmdb is None else SafetensorsStore(Path(lmdb).expanduser())
         self._verify()
         table = pd.read_parquet(
             self.root / BigEarthNetV2.dir_file_names['metadata'],
@@ -190,22 +199,40 @@ class ReBEN(NonGeoDataset):
         Raises:
             BadInput: If a file is missing, or a label is not known.
         """
-        image = torch.cat([self._load_band(index, band) for band in self.bands])
-        sample: Sample = {'image': image, 'label': self._load_label(index)}
+        sample: Sample = {'image': self._load_image(index), 'label': self._load_label(index)}
         if self.maps:
             sample['mask'] = self._load_map(index)
         return sample if self.transforms is None else self.transforms(sample)
 
-    def _load_band(self, index: int, band: str) -> Tensor:
-        """Read a band (1, h, w)."""
-        path = self._path(index, 's1' if band in _S1 else 's2', band)
-        values = torch.from_numpy(read_pixels(path).astype(np.float32))
-        if values.shape[-2:] == (self.size, self.size):
-            return values
-        return nn.functional.interpolate(values[None], (self.size, self.size), mode='nearest')[0]
+    def _load_image(self, index: int) -> Tensor:
+        """Read the bands (c, h, w), brought to one size."""
+        s1 = [band for band in self.bands if band in _S1]
+        s2 = [band for band in self.bands if band not in _S1]
+        values = self._read(index, 's1', s1) | self._read(index, 's2', s2)
+        return torch.stack([self._resize(values[band]) for band in self.bands])
+
+    def _resize(self, values: NDArray[Any]) -> Tensor:
+        band = torch.from_numpy(values.astype(np.float32))
+        size = (self.size, self.size)
+        if band.shape == size:
+            return band
+        return nn.functional.interpolate(band[None, None], size, mode='nearest')[0, 0]
+
+    def _read(self, index: int, kind: str, names: Sequence[str]) -> dict[str, NDArray[Any]]:
+        """Read bands (h, w) of a sensor, or the map, of a patch."""
+        if self.store is None or not names:
+            return {name: read_pixels(self._path(index, kind, name))[0] for name in names}
+        patch = self._patch(index, kind)
+        # of the map, the name belongs to the patch
+        keys = {_MAP: 'Data'} if kind == 'maps' else {name: name for name in names}
+        stored = self.store.read(f'{patch}_{_MAP}' if kind == 'maps' else patch)
+        missing = [key for key in keys.values() if key not in stored]
+        if missing:
+            raise BadInput(f'{self.store.path}: {patch} has no {missing[0]}, but {sorted(stored)}.')
+        return {name: stored[key] for name, key in keys.items()}
 
     def _load_map(self, index: int) -> Tensor:
-        codes = read_pixels(self._path(index, 'maps', 'reference_map'))[0]
+        codes = self._read(index, 'maps', (_MAP,))[_MAP]
         mask = np.full(codes.shape, IGNORE, np.int64)
         for code, number in BigEarthNetV2.clc_codes.items():
             mask[codes == code] = self.classes.index(BigEarthNetV2.class_set[number])
@@ -222,8 +249,11 @@ class ReBEN(NonGeoDataset):
             )
         return torch.tensor([int(name in names) for name in self.classes])
 
+    def _patch(self, index: int, kind: str) -> str:
+        return str(self.patches.at[index, 's1_name' if kind == 's1' else 'patch_id'])
+
     def _path(self, index: int, kind: str, name: str) -> Path:
-        patch = str(self.patches.at[index, 's1_name' if kind == 's1' else 'patch_id'])
+        patch = self._patch(index, kind)
         scene = '_'.join(patch.split('_')[: -_FIELDS[kind]])
         place = self.root / BigEarthNetV2.dir_file_names[kind] / scene / patch
         path = place / f'{patch}_{name}.tif'
@@ -233,11 +263,16 @@ class ReBEN(NonGeoDataset):
 
     def _verify(self) -> None:
         """Find what is needed, unpack it or fetch it."""
-        needed = {'metadata': True, 'maps': self.maps}
-        needed |= {'s1': bool(set(self.bands) & set(_S1)), 's2': bool(set(self.bands) - set(_S1))}
+        needed = {'metadata': True}
+        if self.store is None:
+            needed |= self._needed()
         for kind, wanted in needed.items():
             if wanted and not (self.root / BigEarthNetV2.dir_file_names[kind]).exists():
                 self._fetch(kind)
+
+    def _needed(self) -> dict[str, bool]:
+        bands = set(self.bands)
+        return {'maps': self.maps, 's1': bool(bands & set(_S1)), 's2': bool(bands - set(_S1))}
 
     def _fetch(self, kind: str) -> None:
         files = BigEarthNetV2.metadata_locs[kind]['files']

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pandas as pd
+from safetensors.numpy import save
 
 from tests.data.pairs import classes, write
 from torchgeo_ext.datasets import ReBEN
+from torchgeo_ext.datasets._pair_files import read_pixels
 
 SPLITS = {'train': 'train', 'val': 'validation', 'test': 'test'}
 SIDES = {'B01': 20, 'B09': 20} | dict.fromkeys(('B05', 'B06', 'B07', 'B8A', 'B11', 'B12'), 60)
@@ -35,3 +37,20 @@ def make(root):
     table = pd.DataFrame(rows, columns=['patch_id', 's1_name', 'labels', 'split'])
     table.to_parquet(root / 'metadata.parquet')
     return dict.fromkeys(SPLITS, 2)
+
+
+def make_lmdb(root, folder):
+    """Write an LMDB of the fake data, as rico-hdl does."""
+    import lmdb
+
+    entries = {}
+    for path in root.rglob('*.tif'):
+        patch, name = path.parent.name, path.stem.removeprefix(f'{path.parent.name}_')
+        key, name = (path.stem, 'Data') if name == 'reference_map' else (patch, name)
+        entries.setdefault(key, {})[name] = read_pixels(path)[0]
+    with (
+        lmdb.open(str(folder), map_size=2**26) as environment,
+        environment.begin(write=True) as transaction,
+    ):
+        for key, arrays in entries.items():
+            transaction.put(key.encode(), save(arrays))

@@ -3,6 +3,13 @@
 from torchgeo_ext.datamodules.change_pairs import ChangePairDataModule
 from torchgeo_ext.datamodules.domains import DomainDataModule
 from torchgeo_ext.datamodules.geotiff import GeoTIFFDataModule
+from torchgeo_ext.datamodules.objects import ObjectDataModule
 from torchgeo_ext.datamodules.reben import ReBENDataModule
 
-__all__ = ('ChangePairDataModule', 'DomainDataModule', 'GeoTIFFDataModule', 'ReBENDataModule')
+__all__ = (
+    'ChangePairDataModule',
+    'DomainDataModule',
+    'GeoTIFFDataModule',
+    'ObjectDataModule',
+    'ReBENDataModule',
+)

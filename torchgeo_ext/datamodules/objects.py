@@ -1,0 +1,108 @@
+"""Data module for the published images with objects."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+from torchgeo.datamodules import NonGeoDataModule
+from torchgeo.datasets.utils import Sample
+
+from torchgeo_ext.datasets._objects import ObjectImages
+from torchgeo_ext.transforms import Standardise
+
+
+class ObjectDataModule(NonGeoDataModule):
+    """Tiles of images with upright boxes, for TorchGeo's ``ObjectDetection``.
+
+    Values are divided by 255; torchvision's detectors do the rest. Classes count from 1, as 0 is
+    the background there: ``num_classes`` of the task is their number plus one. Training tiles are
+    flipped at random with their boxes. Smaller tiles are filled up with 0 on the right and below.
+
+    In YAML::
+
+        data:
+          class_path: ObjectDataModule
+          init_args:
+            dataset: torchgeo_ext.datasets.HRPlanesV2
+            root: data/hrplanes
+          dict_kwargs: {overlap: 128}
+
+    Args:
+        dataset: Class of the dataset: ``CloudTracks``, ``GDIT``, ``HRPlanesV2`` or ``STAR``.
+        root: Folder with the data.
+        batch_size: Tiles per step.
+        tile_size: Height and width of tiles in pixels; whole images if None.
+        num_workers: Processes that read tiles.
+        with_objects: Leave out training tiles without objects.
+        flip: Flip training tiles at random.
+        **kwargs: Further arguments of the dataset, such as ``overlap`` and ``visible``.
+    """
+
+    def __init__(
+        self,
+        dataset: type[ObjectImages],
+        root: str = 'data',
+        batch_size: int = 4,
+        tile_size: int | None = 1024,
+        num_workers: int = 0,
+        *,
+        with_objects: bool = True,
+        flip: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(dataset, batch_size, num_workers, root=root, tile_size=tile_size, **kwargs)
+        self.with_objects = with_objects
+        self.collate_fn = _stack
+        self.aug = Standardise([0.0], [255.0])
+        self.train_aug = nn.Sequential(FlipBoxes(), self.aug) if flip else self.aug
+
+    def setup(self, stage: str) -> None:
+        """Open the splits that a stage needs.
+
+        Args:
+            stage: ``fit``, ``validate``, ``test`` or ``predict``.
+        """
+        if stage == 'fit':
+            self.train_dataset = self._open('train', with_objects=self.with_objects)
+        if stage in ('fit', 'validate'):
+            self.val_dataset = self._open('val')
+        if stage == 'test':
+            self.test_dataset = self._open('test')
+        if stage == 'predict':
+            self.predict_dataset = self._open('test')
+
+    def _open(self, split: str, **options: Any) -> ObjectImages:
+        dataset = self.dataset_class(split=split, **self.kwargs, **options)  # type: ignore[call-arg]
+        assert isinstance(dataset, ObjectImages)
+        return dataset
+
+
+class FlipBoxes(nn.Module):
+    """Flip each image of a batch to the left and upside down, or not, with its boxes."""
+
+    def forward(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Flip ``image`` (b, c, h, w) and ``bbox_xyxy``, a list of (n, 4)."""
+        images, boxes = list(batch['image']), list(batch['bbox_xyxy'])
+        for number, dimension in torch.rand(len(images), 2).lt(0.5).nonzero().tolist():
+            low, high = dimension, dimension + 2
+            axis = -1 - dimension  # x runs along the width
+            size = images[number].shape[axis]
+            images[number] = images[number].flip(axis)
+            turned = boxes[number].clone()
+            turned[:, [low, high]] = size - boxes[number][:, [high, low]]
+            boxes[number] = turned
+        return batch | {'image': torch.stack(images), 'bbox_xyxy': boxes}
+
+
+def _stack(samples: Sequence[Sample]) -> dict[str, Any]:
+    """Join tiles, filled up to one size, and give their boxes and classes as lists."""
+    height, width = (max(sample['image'].shape[axis] for sample in samples) for axis in (1, 2))
+    images = torch.zeros(len(samples), 3, height, width)
+    for image, sample in zip(images, samples, strict=True):
+        image[:, : sample['image'].shape[1], : sample['image'].shape[2]] = sample['image']
+    return {
+        'image': images,
+        'bbox_xyxy': [sample['bbox_xyxy'] for sample in samples],
+        'label': [sample['label'] + 1 for sample in samples],
+    }

@@ -13,7 +13,7 @@ from torchgeo.tasks import (
     SemanticSegmentation,
 )
 
-from tests.bundles.makers import checkpoint, task
+from tests.bundles.makers import CLASSES, checkpoint, task
 from torchgeo_ext import registry
 from torchgeo_ext.bundles import (
     Band,
@@ -23,6 +23,7 @@ from torchgeo_ext.bundles import (
     read_checkpoint,
     write_bundle,
 )
+from torchgeo_ext.bundles.checkpoint import DATA_CARD
 from torchgeo_ext.errors import BadInput, BadParameter
 from torchgeo_ext.tasks import MaskedChangeDetection, MaskedSegmentation, SceneClassification
 
@@ -187,6 +188,17 @@ def test_bare_checkpoint_as_a_bundle(tmp_path, caplog):
         torch.testing.assert_close(bundle.build()(values), expected, atol=1e-6, rtol=0)
     info = describe_bundle(path)
     assert (info.parameters, info.card) == (432, bundle.card)
+    caplog.clear()
+    content = torch.load(path, weights_only=True)
+    content['data'] = {
+        DATA_CARD: {
+            'bands': [{'name': name, 'mean': 0.5} for name in 'abc'],
+            'classes': [dataclasses.asdict(entry) for entry in CLASSES],
+        }
+    }
+    torch.save(content, path)
+    assert [band.mean for band in read_bundle(path).card.bands] == [0.5] * 3
+    assert not caplog.text
 
 
 class Thing:

@@ -130,6 +130,10 @@ def test_names_count_before_values(tmp_path):
     labels = land_use(tmp_path / 'l.gpkg', ['water', 'forest'], boxes)
     # forest comes first among the labels
     assert evaluate_segmentation(prediction, labels, class_field='kind').overall_accuracy == 1
+    numbers = write_raster(tmp_path / 'n.tif', np.array([[1, 2, 2, 0]], 'uint8'))
+    result = evaluate_segmentation(prediction, numbers, ignore_value=0, classes=tmp_path / 'c.csv')
+    assert result.overall_accuracy == 2 / 3
+    assert [row['class'] for row in rows_of(result.classes)] == ['Water', 'forest']
 
 
 def test_a_class_the_labels_lack_is_wrong(maps, tmp_path, caplog):

@@ -221,16 +221,17 @@ def _load_safetensors(path: Path, argument: str) -> 'Mapping[str, Tensor]':
 
 
 def _read_bare_checkpoint(path: Path, argument: str) -> Bundle:
-    from torchgeo_ext.bundles.checkpoint import read_checkpoint
+    from torchgeo_ext.bundles.checkpoint import TORCHGEO_STD, read_checkpoint
 
     bundle = read_checkpoint(path, argument)
-    log.warning(
-        '%s: %s does not say how its pixel values were normalised; they are divided by 255 as '
-        "TorchGeo's data modules do unless told otherwise. Make a bundle with create_bundle to "
-        'say it.',
-        argument,
-        path,
-    )
+    if all((band.mean, band.std) == (0, TORCHGEO_STD) for band in bundle.card.bands):
+        log.warning(
+            '%s: %s does not say how its pixel values were normalised; they are divided by 255 as '
+            "TorchGeo's data modules do unless told otherwise. Make a bundle with create_bundle to "
+            'say it.',
+            argument,
+            path,
+        )
     return bundle
 
 

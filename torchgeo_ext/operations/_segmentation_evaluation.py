@@ -37,8 +37,9 @@ class ClassTally:
             what is the same if one side has no names.
 
     Attributes:
-        classes: The classes of the labels, and behind them those of the prediction that the labels
-            lack: wherever one of them is compared, the prediction is wrong.
+        classes: The classes of the labels, called as in the prediction if they have no names, and
+            behind them those of the prediction that the labels lack: wherever one of them is
+            compared, the prediction is wrong.
         numbers: For each class of the prediction its position in ``classes``, ``IGNORE`` if it is
             left out; the last entry is for pixels without prediction, which have the number -1.
         ground: Square metres by class of the labels and of the prediction (k, k).
@@ -75,6 +76,10 @@ class ClassTally:
                 'they are, or nothing to leave them out.', listed(strange),
             )  # fmt: skip
         self.classes = [*known, *strange]
+        if nameless(known):
+            for entry, number in reversed([*zip(predicted, found, strict=True)]):
+                if number >= 0:
+                    self.classes[number] = entry._replace(value=known[number].value)
         numbers = [
             self.classes.index(entry, len(known)) if number == UNKNOWN else number
             for entry, number in zip(predicted, found, strict=True)

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
+from torchgeo_ext.operations import _training as training
 from torchgeo_ext.operations._operation import (
     Extent,
     Label,
@@ -60,6 +61,7 @@ def evaluate_segmentation(
     labels: Layer,
     *,
     class_field: Annotated[str, field_of('labels')] | None = None,
+    ignore_value: training.IgnoreValue | None = None,
     mapping: Annotated[list[list[Any]], table_of('prediction', 'labels')] | None = None,
     extent: Extent | None = None,
     output: Annotated[RasterOut, Label('Map of errors')] | None = None,
@@ -78,6 +80,7 @@ def evaluate_segmentation(
         labels: What is known: a raster of class numbers (on any grid), or polygons; what no polygon
             covers has no label.
         class_field: Field with the class of polygons.
+        ignore_value: Label value that means "not labelled", besides the nodata value.
         mapping: Which class of the prediction is which of the labels, each as value or name;
             nothing for the labels leaves the pixels of a class out. Needed for classes whose name
             is not the same or, if one side has no names, whose value is not. Classes of the
@@ -100,7 +103,7 @@ def evaluate_segmentation(
     from torchgeo_ext.operations._segmentation_evaluation import ClassTally
 
     grid = choose_grid(prediction, extent, 'prediction')
-    options = LabelOptions(class_field=class_field)
+    options = LabelOptions(class_field=class_field, ignore_value=ignore_value)
     known = open_labels(str(labels), [grid], options, progress=portion(progress, 0, 0.1))
     options = LabelOptions(argument='prediction')
     found = read_labels(str(prediction), [grid], options, progress=portion(progress, 0.1, 0.2))

@@ -14,12 +14,13 @@ from torchgeo_ext.errors import BadInput, BadParameter
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-#: TorchGeo's tasks that predict rasters, or classes of their tiles.
+#: TorchGeo's tasks that predict rasters, classes of their tiles, or objects in them.
 TORCHGEO_TASKS = (
     'SemanticSegmentation',
     'Classification',
     'ChangeDetection',
     'PixelwiseRegression',
+    'ObjectDetection',
 )
 
 #: Arguments of TorchGeo's tasks, and so of ours, that steer training and leave the network alone.
@@ -39,6 +40,9 @@ _STEERING = (
     'freeze_backbone',
     'freeze_decoder',
 )
+
+#: How often a normalisation was trained, which only training asks for.
+_COUNTED = '.num_batches_tracked'
 
 #: Entries of a task's state that are no part of its network.
 _TRAINING_ONLY = ('criterion.', 'loss.', 'train_metrics.', 'val_metrics.', 'test_metrics.')
@@ -221,8 +225,10 @@ def fitting_state(
     given = {key: value for key, value in state.items() if not key.startswith(_TRAINING_ONLY)}
     if not wanted.keys() & given.keys() and {f'model.{key}' for key in given} & wanted.keys():
         given = {f'model.{key}': value for key, value in given.items()}
+    # a frozen normalisation does not count its batches, and nothing that predicts needs to know
+    missing = [key for key in wanted.keys() - given.keys() if not key.endswith(_COUNTED)]
     problems = {
-        'missing': sorted(wanted.keys() - given.keys()),
+        'missing': sorted(missing),
         'not expected': sorted(given.keys() - wanted.keys()),
         'of another shape': [
             f'{key} {tuple(given[key].shape)} instead of {tuple(wanted[key].shape)}'

@@ -170,7 +170,11 @@ def _known(numbers: Mapping[str, float | None]) -> dict[str, float]:
 
 def _tasks(card: BundleCard) -> list[str]:
     # the schema's list of tasks is closed and has no change detection
-    names = {'regression': 'regression', 'classification': 'scene-classification'}
+    names = {
+        'regression': 'regression',
+        'classification': 'scene-classification',
+        'detection': 'object-detection',
+    }
     return [names.get(card.task, 'semantic-segmentation')]
 
 
@@ -204,8 +208,12 @@ def _output(card: BundleCard) -> dict[str, Any]:
         description += f'; {card.output_activation} turns them into scores'
     order = ['batch', 'channel' if regression else 'class', 'height', 'width']
     shape = [-1, *card.output_shape]
+    name = 'values' if regression else 'scores'
+    if card.task == 'detection':
+        name, order, shape = 'objects', ['batch', 'object', 'value'], [-1, -1, 6]
+        description = 'Boxes (left, top, right, bottom), scores, and labels from 1'
     output: dict[str, Any] = {
-        'name': 'values' if regression else 'scores',
+        'name': name,
         'description': f'{description}.',
         'tasks': _tasks(card),
         'result': {'shape': shape, 'dim_order': order[: len(shape)], 'data_type': 'float32'},

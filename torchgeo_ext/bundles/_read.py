@@ -60,18 +60,22 @@ class Bundle:
             A module in evaluation mode. It takes stored pixel values as float32, (b, c, h, w) or
             (b, t, c, h, w) for two dates, and gives scores (b, k, h, w): probabilities, or the
             predicted values of a regression. A model of two classes may give a single score,
-            that of the second class. A ``map_update`` takes (b, t * c + 1, h, w), the map last.
+            that of the second class. A ``map_update`` takes (b, t * c + 1, h, w), the map last;
+            what a ``detection`` gives is said at
+            :class:`~torchgeo_ext.bundles._detector.Detector`.
 
         Raises:
             BadInput: If the architecture is not known or the weights do not fit it.
         """
         from torchgeo_ext.bundles._architecture import build_network, load_weights
+        from torchgeo_ext.bundles._detector import Detector
         from torchgeo_ext.bundles._predictor import Predictor
 
         where = str(self.path)
         network = build_network(self.card.architecture, where)
         load_weights(network, self.load(), where)
-        return Predictor(network, self.card).to(device).eval()
+        kind = Detector if self.card.task == 'detection' else Predictor
+        return kind(network, self.card).to(device).eval()
 
 
 @dataclass(frozen=True)

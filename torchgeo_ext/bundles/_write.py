@@ -138,13 +138,15 @@ def _assemble(
     """Build the predictor as a reader of the bundle will, and see it work."""
     from torch import nn
 
+    from torchgeo_ext.bundles._detector import Detector
     from torchgeo_ext.bundles._predictor import Predictor
 
     network = build_network(card.architecture, 'architecture')
     state = model.state_dict() if isinstance(model, nn.Module) else model
     weights = fitting_state(network, state, 'model')
     load_weights(network, weights, 'model')
-    predictor = Predictor(network, card).eval()
+    kind = Detector if card.task == 'detection' else Predictor
+    predictor: nn.Module = kind(network, card).eval()
     _try_out(predictor, card)
     return predictor, weights
 
@@ -164,6 +166,8 @@ def _try_out(predictor: 'nn.Module', card: BundleCard) -> None:
             'Give as many bands as it was trained with, and a tile_size it accepts (most need a '
             'multiple of 32).',
         ) from error
+    if card.task == 'detection':
+        return  # whatever is found in nothing
     expected = (1, *card.output_shape)
     if scores.shape != expected:
         raise BadParameter(

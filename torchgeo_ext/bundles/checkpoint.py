@@ -186,6 +186,8 @@ def _card(
         activation = 'sigmoid' if tells_where else 'softmax'
     else:
         classes = () if regression else _classes(kind, arguments, labels, task)
+    if task == 'detection':
+        classes, activation = classes[1:], 'none'  # label 0 is the background
     return BundleCard(
         name=source.stem,
         description=f'{name} from the checkpoint {source.name}.',
@@ -194,7 +196,7 @@ def _card(
             Band(f'band {i + 1}', std=TORCHGEO_STD) for i in range(arguments.get('in_channels', 3))
         ),
         classes=classes,
-        dates=1 if task in ('segmentation', 'classification', 'regression') else 2,
+        dates=2 if task == 'change' or task in SEVERAL_MAPS else 1,
         architecture={'class': name, 'arguments': dict(arguments)},
         output_activation='none' if regression else activation,
         multilabel=kind == 'multilabel' and not regression,
@@ -221,7 +223,7 @@ def _with_data_card(card: BundleCard, content: Mapping[str, Any]) -> BundleCard:
     if len(bands) != len(card.bands) or len(classes) != len(card.classes):
         # another module than the one it was trained with, or a network that does not fit it
         return card
-    if card.outputs == 1 and card.task not in SEVERAL_MAPS:
+    if card.outputs == 1 and card.task not in (*SEVERAL_MAPS, 'detection'):
         classes = tuple(dataclasses.replace(c, value=i) for i, c in enumerate(classes))
     training = {**card.training, **told.pop('training', {})}
     return dataclasses.replace(card, bands=bands, classes=classes, training=training, **told)
@@ -246,6 +248,8 @@ def _task(name: str) -> Task:
         return 'regression'
     if isinstance(build, type) and issubclass(build, tasks.Classification):
         return 'classification'
+    if isinstance(build, type) and issubclass(build, tasks.ObjectDetection):
+        return 'detection'
     return 'segmentation'
 
 

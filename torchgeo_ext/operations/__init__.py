@@ -8,6 +8,7 @@ from torchgeo_ext.operations.coregister import coregister
 from torchgeo_ext.operations.create_bundle import create_bundle
 from torchgeo_ext.operations.describe_model import describe_model
 from torchgeo_ext.operations.detect_change import detect_change
+from torchgeo_ext.operations.detect_objects import detect_objects
 from torchgeo_ext.operations.detect_semantic_change import detect_semantic_change
 from torchgeo_ext.operations.embed_image import embed_image
 from torchgeo_ext.operations.engine_status import engine_status
@@ -30,6 +31,7 @@ __all__ = (
     'create_bundle',
     'describe_model',
     'detect_change',
+    'detect_objects',
     'detect_semantic_change',
     'embed_image',
     'engine_status',

@@ -101,8 +101,9 @@ def create_bundle(
 
     Args:
         checkpoint: Checkpoint (.ckpt) of SemanticSegmentation, Classification,
-            SceneClassification, ChangeDetection, PixelwiseRegression, SemanticChangeDetection,
-            BuildingDamage, ConditionalChangeDetection or a task of an installed plugin.
+            SceneClassification, ObjectDetection, ChangeDetection, PixelwiseRegression,
+            SemanticChangeDetection, BuildingDamage, ConditionalChangeDetection or a task of an
+            installed plugin.
         output: Folder to write; a bundle that is there already is replaced.
         image: An image like those it was trained with. Names, wavelengths and nodata of the bands
             are taken from it, and their statistics unless these are given.

@@ -124,7 +124,7 @@ def update_map(
         bundle: The trained model: the model.json of its folder, a .zip of that folder, or a
             Lightning checkpoint (.ckpt) of ConditionalChangeDetection.
         output: Raster of what changed to write: 0 unchanged, otherwise one value for each pair of
-            class in the map and new class, named in the legend.
+            class in the map and new class; the legend names those that occur.
         class_field: Field with the class of polygons.
         mapping: Which class of the map is which of the model, each as value or name; nothing for
             the model leaves the pixels of a class out. Needed for classes whose name is not one of

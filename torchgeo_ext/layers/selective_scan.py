@@ -25,7 +25,7 @@ from torch.autograd.function import once_differentiable
 #: Numbers (b k n d) that one operation of a sweep should see, and (b s k n d) of a segment: what
 #: fits the caches of a CPU, and what keeps a GPU busy.
 _SWEEP = {'cpu': 2**14, 'cuda': 2**20}
-_SEGMENT = {'cpu': 2**18, 'cuda': 2**23}
+_SEGMENT = {'cpu': 2**19, 'cuda': 2**23}
 
 
 @torch.compiler.disable
@@ -342,11 +342,11 @@ def _scan_(
             torch.addcmul(addend, factor, end, out=end)
             kept *= factor
         starts = torch.empty_like(end)
-        for target, factor, addend in zip(
-            starts.unbind(1)[::order], kept.unbind(1)[::order], end.unbind(1)[::order], strict=True
-        ):
-            target.copy_(start)
-            start = torch.addcmul(addend, factor, start)
+        walk = [tensor.unbind(1)[::order] for tensor in (starts, kept, end)]
+        walk[0][0].copy_(start)
+        # what the last chunk ends with, the second sweep finds
+        for target, before, factor, addend in zip(walk[0][1:], *walk, strict=False):
+            torch.addcmul(addend, factor, before, out=target)
     for factor, addend in zip(decays, added, strict=True):
         starts = addend.addcmul_(factor, starts)
 

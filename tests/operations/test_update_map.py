@@ -136,6 +136,7 @@ def test_changes_and_the_map_as_it_is_now(bundle, pair, land_cover, tmp_path):
     assert result.changed_area == pytest.approx(24_000, rel=2e-3)
     assert result.changed_fraction == pytest.approx(240 / (49 * 70 - 9))
     assert result.unmapped_fraction == pytest.approx(1 / 50)
+    assert result.valid_fraction == pytest.approx((49 * 70 - 9) / (50 * 70))
     assert result.styles.keys() == {'output', 'updated_map', 'probabilities', 'polygons'}
 
 

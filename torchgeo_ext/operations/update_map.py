@@ -54,6 +54,8 @@ class UpdateMapResult(NamedTuple):
         changed_area: Area that changed in square metres, measured on the ellipsoid.
         changed_fraction: Share of the pixels compared that changed, 0 to 1. Compared are those
             with data at both dates and a class in the map.
+        valid_fraction: Share of the pixels of the result that are compared; the others have no
+            data at a date, no class in the map, or are outside of the mask.
         unmapped_fraction: Share of the pixels both images have that the map has no class for.
         commonest: The transition that covers most ground, such as "forest → built-up"; empty if
             nothing changed.
@@ -69,6 +71,7 @@ class UpdateMapResult(NamedTuple):
     matrix: str | None
     changed_area: float
     changed_fraction: float
+    valid_fraction: float
     unmapped_fraction: float
     commonest: str
     offset_x: float | None
@@ -234,6 +237,7 @@ def update_map(
         matrix=None if matrix is None else str(matrix),
         changed_area=changes.area,
         changed_fraction=changes.fraction,
+        valid_fraction=changes.pixels / (grid.width * grid.height),
         unmapped_fraction=unmapped,
         commonest=changes.commonest,
         offset_x=None if shift is None else shift.x,

@@ -63,7 +63,7 @@ def test_registered_models(name):
     assert found.name == name
     assert found.license
     assert found.band_count == len(json.loads(found.details)['bands'])
-    assert found.dates == (1 if found.task == 'segmentation' else 2)
+    assert found.dates == (1 if found.task in ('segmentation', 'embedding') else 2)
 
 
 def test_neither_or_both(folder):

@@ -1,4 +1,4 @@
-"""The detector of a bundle with what is before it.
+"""The detector of a bundle with what is before it, and the choice between it and a predictor.
 
 Axes: b batch, c channel, h height, w width, n objects.
 """
@@ -9,9 +9,15 @@ import torch
 from torch import Tensor, nn
 
 from torchgeo_ext.bundles._card import BundleCard
+from torchgeo_ext.bundles._predictor import Predictor
 
 #: Objects that a tile may show. Torchvision's 100 is too few for a harbour or an orchard.
 _MOST = 1000
+
+
+def complete(network: nn.Module, card: BundleCard) -> 'Predictor | Detector':
+    """Put around a network what a card says belongs before and after it."""
+    return Detector(network, card) if card.task == 'detection' else Predictor(network, card)
 
 
 class Detector(nn.Module):

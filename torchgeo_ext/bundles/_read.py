@@ -68,14 +68,12 @@ class Bundle:
             BadInput: If the architecture is not known or the weights do not fit it.
         """
         from torchgeo_ext.bundles._architecture import build_network, load_weights
-        from torchgeo_ext.bundles._detector import Detector
-        from torchgeo_ext.bundles._predictor import Predictor
+        from torchgeo_ext.bundles._detector import complete
 
         where = str(self.path)
         network = build_network(self.card.architecture, where)
         load_weights(network, self.load(), where)
-        kind = Detector if self.card.task == 'detection' else Predictor
-        return kind(network, self.card).to(device).eval()
+        return complete(network, self.card).to(device).eval()
 
 
 @dataclass(frozen=True)

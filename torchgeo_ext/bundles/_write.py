@@ -138,15 +138,13 @@ def _assemble(
     """Build the predictor as a reader of the bundle will, and see it work."""
     from torch import nn
 
-    from torchgeo_ext.bundles._detector import Detector
-    from torchgeo_ext.bundles._predictor import Predictor
+    from torchgeo_ext.bundles._detector import complete
 
     network = build_network(card.architecture, 'architecture')
     state = model.state_dict() if isinstance(model, nn.Module) else model
     weights = fitting_state(network, state, 'model')
     load_weights(network, weights, 'model')
-    kind = Detector if card.task == 'detection' else Predictor
-    predictor: nn.Module = kind(network, card).eval()
+    predictor = complete(network, card).eval()
     _try_out(predictor, card)
     return predictor, weights
 

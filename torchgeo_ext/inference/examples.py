@@ -110,8 +110,7 @@ def fit_classifier(
         neighbours: For ``neighbours``, how many vote.
     """
     examples = torch.from_numpy(features)
-    mean, std = examples.mean(0), examples.std(0, correction=0)
-    std = std.where(std > 0, 1.0)
+    mean, std = _moments(examples)
     scaled = (examples - mean) / std
     if method == 'neighbours':
         chosen = _thinned(classes, count)
@@ -136,8 +135,7 @@ def fit_clusters(sample: Tensor, count: int, seed: int = 0) -> ExampleClassifier
     Returns:
         Tells the nearest group of each pixel. Neighbouring numbers stand for alike groups.
     """
-    mean, std = sample.mean(0), sample.std(0, correction=0)
-    std = std.where(std > 0, 1.0)
+    mean, std = _moments(sample)
     scaled = (sample - mean) / std
     fitted = MiniBatchKMeans(count, batch_size=4096, n_init=3, random_state=seed).fit(
         scaled.numpy()
@@ -149,6 +147,12 @@ def fit_clusters(sample: Tensor, count: int, seed: int = 0) -> ExampleClassifier
     centres = centres[(centres @ direction).argsort()]
     head = _Linear(centres, -centres.square().sum(1) / 2)
     return ExampleClassifier(mean, std, head).eval()
+
+
+def _moments(features: Tensor) -> tuple[Tensor, Tensor]:
+    """Give mean and standard deviation (d) of features (n, d); 1 where they never change."""
+    std = features.std(0, correction=0)
+    return features.mean(0), std.where(std > 0, 1.0)
 
 
 def _thinned(classes: NDArray[np.intp], count: int) -> NDArray[np.intp]:

@@ -148,7 +148,7 @@ def predict_raster(
     _check_arguments(sources, outputs, batch_size)
     check_merge(merge)
     _check_reduction(reduction, tile_size, overlap)
-    coarse = grid if reduction == 1 else grid.coarser(reduction)
+    coarse = grid.coarser(reduction)
     tiling = coarse.tiles(tile_size // reduction, overlap // reduction)
     runner = ModelRunner(model, pick_device(device), batch_size, tile_size, reduction)
     tags = _provenance(model, sources, {'tile_size': tile_size, 'overlap': overlap, 'merge': merge})

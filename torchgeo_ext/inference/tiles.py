@@ -118,8 +118,6 @@ class TileReader:
 
     def _read_window(self, tile: Tile) -> Window:
         """Return the pixels to read for a tile."""
-        if self._reduction == 1:
-            return tile.window
         left, top = (self._reduction * o for o in (tile.window.col_off, tile.window.row_off))
         width, height = self._grid.width - left, self._grid.height - top
         return Window(

@@ -175,9 +175,7 @@ class WithoutTraining:
             tile_size=self._plan.tile_size,
             progress=progress,
         )
-        classes: list[ClassEntry] = [
-            {'value': c.value, 'name': c.name, 'color': c.color} for c in (UNCHANGED, CHANGED)
-        ]
+        classes = class_table((UNCHANGED, CHANGED))
         styles: Styles = {
             'output': {'type': 'classes', 'classes': classes},
             'magnitude': _range(max(found.strongest, found.threshold)),
@@ -253,7 +251,7 @@ class WithBundle:
         if card.outputs == 1:
             done.styles.update(_write_styles(wanted, {'probabilities': _range(1.0)}))
         return Detected(
-            classes=class_table(card),
+            classes=class_table(card.classes),
             changed=[entry.value for entry in card.classes[1:]],
             counts=done.pixels,
             threshold=self._threshold if card.outputs == 1 else None,

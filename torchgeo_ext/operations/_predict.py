@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torchgeo_ext.bundles import Bundle, BundleCard
     from torchgeo_ext.inference import Grid, PredictSummary, RasterOutput, RasterSource
     from torchgeo_ext.inference.mask import Mask
-    from torchgeo_ext.inference.outputs import Scores
+    from torchgeo_ext.inference.outputs import ClassLike, Scores
 
 log = logging.getLogger(__name__)
 
@@ -211,10 +211,7 @@ def predict_maps(
     styles: Styles = {}
     for name, output in zip(asked, outputs, strict=True):
         if output.kind == 'classes':
-            classes = [
-                ClassEntry(value=c.value, name=c.name, color=c.color) for c in output.classes
-            ]
-            styles[name] = {'type': 'classes', 'classes': classes}
+            styles[name] = {'type': 'classes', 'classes': class_table(output.classes)}
         else:
             styles[name] = probability_style()
         write_style(output.path, styles[name])
@@ -239,7 +236,7 @@ def _map_output(bundle: 'Bundle', name: str, wanted: MapOutput) -> 'RasterOutput
         )  # fmt: skip
     return RasterOutput(
         str(wanted.path), 'classes', card.classes, part=part, argument=name,
-        tags=model_tags(bundle, class_table(card)),
+        tags=model_tags(bundle, class_table(card.classes)),
     )  # fmt: skip
 
 
@@ -310,7 +307,7 @@ def _outputs(bundle: 'Bundle', wanted: Mapping[str, Any], threshold: float) -> '
     from torchgeo_ext.inference import RasterOutput
 
     card = bundle.card
-    tags = model_tags(bundle, class_table(card))
+    tags = model_tags(bundle, class_table(card.classes))
     names = [entry.name for entry in card.classes][-card.outputs :]
     kinds: dict[str, dict[str, Any]] = {
         'output': {'kind': 'classes', 'classes': card.classes}
@@ -336,14 +333,14 @@ def model_tags(bundle: 'Bundle', classes: Sequence[ClassEntry]) -> dict[str, str
     return tags | ({'classes': json.dumps(classes)} if classes else {})
 
 
-def class_table(card: 'BundleCard') -> list[Any]:
-    """Give the classes as JSON has them."""
-    return [{'value': c.value, 'name': c.name, 'color': c.color} for c in card.classes]
+def class_table(classes: 'Iterable[ClassLike]') -> list[ClassEntry]:
+    """Give classes as JSON has them."""
+    return [ClassEntry(value=c.value, name=c.name, color=c.color) for c in classes]
 
 
 def _style(name: str, card: 'BundleCard') -> Style:
     if name == 'output':
-        return {'type': 'classes', 'classes': class_table(card)}
+        return {'type': 'classes', 'classes': class_table(card.classes)}
     return probability_style()
 
 
@@ -372,7 +369,7 @@ def outline_classes(
         raster, polygons, classes=card.classes, values=values, minimum_area=minimum_area,
         progress=progress,
     )  # fmt: skip
-    shown = [c for c in class_table(card) if values is None or c['value'] in values]
+    shown = [c for c in class_table(card.classes) if values is None or c['value'] in values]
     style: Style = {'type': 'classes', 'field': 'class', 'classes': shown}
     write_style(polygons, style)
     return style

@@ -185,7 +185,7 @@ def classify_grid(
         The tiles of which at least half has data, and their classes.
     """
     size = plan.tile_size or bundle.card.tile_size
-    legend = class_table(bundle.card)
+    legend = class_table(bundle.card.classes)
     with TemporaryDirectory() as folder:
         scores = Path(folder) / 'scores.tif'
         outputs = [RasterOutput(scores, 'values')]

@@ -142,7 +142,7 @@ def classify_tiles(
     if polygons is None and tile_size in (0, trained.card.tile_size):
         check_resolution(trained.card, grid)
     warn_of_values(source, grid, trained.card.bands, trained.card.training.get('units'))
-    ranking, classes = Ranking(trained.card, threshold, top), class_table(trained.card)
+    ranking, classes = Ranking(trained.card, threshold, top), class_table(trained.card.classes)
     styles: Styles = {}
     work = portion(progress, 0, 0.95)
     if polygons is None:

@@ -5,7 +5,6 @@ from typing import Annotated, NamedTuple
 
 from torchgeo_ext.operations._operation import (
     ADVANCED,
-    ClassEntry,
     Device,
     Extent,
     Label,
@@ -80,13 +79,13 @@ def cluster_image(
     """
     from torch import nn
 
-    from torchgeo_ext.colors import choose_colors
+    from torchgeo_ext.datasets._classes import make_classes
     from torchgeo_ext.errors import BadParameter
     from torchgeo_ext.inference import MaskSource, RasterSource
     from torchgeo_ext.inference.embedding import sample_vectors
     from torchgeo_ext.inference.examples import fit_clusters
     from torchgeo_ext.operations._pixelwise import TILE, map_classes
-    from torchgeo_ext.operations._predict import choose_grid
+    from torchgeo_ext.operations._predict import choose_grid, class_table
 
     grid = choose_grid(image, extent)
     source = RasterSource(str(image), bands=tuple(bands) if bands else None)
@@ -102,18 +101,13 @@ def cluster_image(
         )
     progress(0.1, 'Grouping')
     fitted = fit_clusters(sample, clusters, seed)
-    names = [f'group {number}' for number in range(1, clusters + 1)]
-    entries = [
-        ClassEntry(value=value, name=name, color=color)
-        for value, (name, color) in enumerate(
-            zip(names, choose_colors(names, {}), strict=True), start=1
-        )
-    ]
+    numbers = range(1, clusters + 1)
+    groups = make_classes(numbers, {number: f'group {number}' for number in numbers})
     styles, areas = map_classes(
         fitted,
         source,
         grid,
-        entries,
+        class_table(groups),
         model=f'k-means of {clusters} groups',
         mask=masked,
         device=device,

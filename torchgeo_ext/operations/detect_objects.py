@@ -135,7 +135,7 @@ def detect_objects(
         mask=None if mask is None else MaskSource(str(mask)),
         progress=portion(progress, 0.0, 0.95),
     )
-    classes = class_table(card)
+    classes = class_table(card.classes)
     counts = _write(output, found, grid, classes, minimum_size, maximum_size)
     styles: Styles = {'output': {'type': 'classes', 'field': 'class', 'classes': classes}}
     write_style(output, styles['output'])

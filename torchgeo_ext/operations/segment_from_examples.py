@@ -5,7 +5,6 @@ from typing import Annotated, Literal, NamedTuple
 
 from torchgeo_ext.operations._operation import (
     ADVANCED,
-    ClassEntry,
     Device,
     Extent,
     Features,
@@ -111,7 +110,7 @@ def segment_from_examples(
     from torchgeo_ext.inference.examples import fit_classifier, held_out_accuracy
     from torchgeo_ext.operations._examples import read_examples
     from torchgeo_ext.operations._pixelwise import map_classes
-    from torchgeo_ext.operations._predict import choose_grid
+    from torchgeo_ext.operations._predict import choose_grid, class_table
 
     started = time.perf_counter()
     like, argument = (image, 'image') if pixels_of is None else (pixels_of, 'pixels_of')
@@ -124,7 +123,7 @@ def segment_from_examples(
     accuracy = held_out_accuracy(
         method, known.features, known.classes, known.places, count, neighbours
     )
-    classes = [ClassEntry(value=c.value, name=c.name, color=c.color) for c in known.legend]
+    classes = class_table(known.legend)
     styles, areas = map_classes(
         fitted,
         source,

@@ -172,7 +172,13 @@ def update_map(
         write_numbers,
     )
     from torchgeo_ext.operations._models import open_model
-    from torchgeo_ext.operations._predict import MapOutput, Plan, predict_maps, sources_for
+    from torchgeo_ext.operations._predict import (
+        MapOutput,
+        Plan,
+        class_table,
+        predict_maps,
+        sources_for,
+    )
     from torchgeo_ext.operations._transitions import UNCHANGED, report_transitions, transitions
 
     images = _change.two_dates(before, before_bands, after, after_bands)
@@ -195,10 +201,7 @@ def update_map(
     numbered = [ClassEntry(value=n, name=c.name, color=c.color) for n, c in enumerate(new, 1)]
     maps = {
         'output': ClassRaster(output, transitions(known.classes, new)),
-        'updated_map': ClassRaster(
-            updated_map,
-            [ClassEntry(value=c.value, name=c.name, color=c.color) for c in legend.classes],
-        ),
+        'updated_map': ClassRaster(updated_map, class_table(legend.classes)),
     }
     share = 0.85 if polygons else 0.95
     with TemporaryDirectory() as folder:

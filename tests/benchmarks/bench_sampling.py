@@ -5,9 +5,9 @@ python tests/benchmarks/bench_sampling.py [--quick] [--workers 2] [--compress de
 Four GeoTIFFs of 4096 x 4096 pixels with four bands of uint16, tiled by 256, compressed as files of
 satellites mostly are (without, reading is little more than copying memory, and what is made of
 uint16 in float32 counts for more); patches of 256 x 256 at random places; a single date, and a pair
-of dates. Bare reads use as many threads, each with its own open files, as the loaders have
-processes that read: without workers that is the one which trains. All ways take turns, the fastest
-turn of each counts; starting the processes does not.
+of dates. Bare reads use as many threads, each with its own open files, as the loaders with workers
+have processes that read. All ways take turns, the fastest turn of each counts; starting the
+processes does not.
 """
 
 import argparse
@@ -57,13 +57,13 @@ def make_rasters(folder: Path, compress: str) -> list[list[Path]]:
     return dates
 
 
-def bare(dates: Sequence[Sequence[Path]], workers: int, count: int) -> float:
+def bare(dates: Sequence[Sequence[Path]], threads: int, count: int) -> float:
     """Read windows in a process of its own: threads and forking do not go together."""
     with ProcessPoolExecutor(1, get_context('spawn')) as pool:
-        return pool.submit(read_windows, dates, workers, count).result()
+        return pool.submit(read_windows, dates, threads, count).result()
 
 
-def read_windows(dates: Sequence[Sequence[Path]], workers: int, count: int) -> float:
+def read_windows(dates: Sequence[Sequence[Path]], threads: int, count: int) -> float:
     """Read windows with one set of open files per thread and return patches per second."""
     random = np.random.default_rng(1)
     places = random.integers(0, SIZE - PATCH, (count, 2)).tolist()
@@ -71,13 +71,13 @@ def read_windows(dates: Sequence[Sequence[Path]], workers: int, count: int) -> f
 
     def work(thread: int) -> None:
         files = [[rasterio.open(path) for path in paths] for paths in dates]
-        for number, (row, column) in list(zip(numbers, places, strict=True))[thread::workers]:
+        for number, (row, column) in list(zip(numbers, places, strict=True))[thread::threads]:
             for date in files:
                 date[number].read(window=Window(column, row, PATCH, PATCH))
 
     begun = time.perf_counter()
-    with ThreadPoolExecutor(workers) as pool:
-        list(pool.map(work, range(workers)))
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(work, range(threads)))
     return count / (time.perf_counter() - begun)
 
 
@@ -134,7 +134,9 @@ def main() -> None:
     """Print patches per second and ratios; exit with 1 if ours is too slow."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--quick', action='store_true', help='fewer patches and rounds')
-    parser.add_argument('--workers', type=int, default=2)
+    parser.add_argument(
+        '--workers', type=int, default=2, help='processes, and threads of bare reads'
+    )
     parser.add_argument('--compress', default='deflate', choices=('deflate', 'none'))
     arguments = parser.parse_args()
     count, turns = (256, 2) if arguments.quick else (1024, 3)
@@ -145,7 +147,7 @@ def main() -> None:
         for title, chosen in (('single date', dates[:1]), ('date pair', dates)):
             for workers in (0, arguments.workers):
                 ways = {
-                    'bare reads': lambda c=chosen, w=workers: bare(c, max(1, w), count),
+                    'bare reads': lambda c=chosen: bare(c, arguments.workers, count),
                     'ours': lambda c=chosen, w=workers: ours(c, w, count),
                     'TorchGeo': lambda c=chosen, w=workers: torchgeo(c, w, count),
                 }

@@ -314,6 +314,17 @@ def test_steps_resample(neighbours):
     assert set(np.unique(sample['image'])) <= set(np.unique(image))
 
 
+def test_duplicates_are_told(tmp_path, caplog):
+    image = image_of(class_map())
+    names = ['a_20200601.tif', 'b_20200601.tif', 'c_20190601.tif', 'undated.tif', 'nodate.tif']
+    paths = [write_raster(tmp_path / name, image) for name in names]
+    TiledRaster([paths[0], *paths[2:]])
+    assert 'count twice' not in caplog.text
+    TiledRaster(paths)
+    assert '1 of 5 images are of the same time' in caplog.text
+    assert f'such as {paths[0]} and {paths[1]}' in caplog.text
+
+
 @pytest.mark.parametrize('reverse', [False, True])
 def test_where_duplicates_overlap_the_first_of_equals_counts(tmp_path, reverse):
     image = image_of(class_map())
@@ -393,6 +404,31 @@ def test_workers_read_what_the_main_process_reads(tmp_path):
         assert one.keys() == other.keys()
         for key, value in one.items():
             assert torch.equal(value, other[key])
+
+
+@pytest.mark.filterwarnings('ignore:.*This process.*is multi-threaded:DeprecationWarning')
+@pytest.mark.parametrize('workers', [0, 2])
+def test_a_batch_is_read_as_its_samples_are(tmp_path, workers):
+    image, labels = write_pair_of_layers(tmp_path)
+    drawn = []
+    dataset = TiledRaster(image, labels, transforms=lambda s: drawn.append(1) or s)
+    patches = list(TiledSampler(dataset, size=16))
+    expected = [dataset[patch] for patch in patches]
+    loader = DataLoader(
+        dataset, len(patches), sampler=patches, num_workers=workers, collate_fn=lambda batch: batch
+    )
+    (found,) = loader
+    assert len(drawn) == len(patches) * (1 if workers else 2)
+    for one, other in zip(found, expected, strict=True):
+        assert one.keys() == other.keys()
+        assert all(torch.equal(value, other[key]) for key, value in one.items())
+
+
+def test_an_error_in_a_batch_is_that_of_its_patch(tmp_path):
+    dataset = TiledRaster(*write_pair_of_layers(tmp_path))
+    x, y, t = dataset.bounds
+    with pytest.raises(IndexError, match='not found in dataset'):
+        dataset.__getitems__([(x, y, t), (slice(0, 10, 10), slice(0, 10, 10), t)])
 
 
 def test_threads_have_their_own_files(tmp_path):

@@ -8,9 +8,7 @@ import functools
 import json
 import logging
 import math
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -23,6 +21,7 @@ from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
 
 from torchgeo_ext.datasets._geometry import outline
+from torchgeo_ext.datasets._threads import threads
 from torchgeo_ext.errors import BadInput
 from torchgeo_ext.inference.grid import Grid
 from torchgeo_ext.inference.reader import READ_ERRORS, open_raster
@@ -138,7 +137,7 @@ def read_headers(
     known = {p: h for p, (h, stamp) in cached.items() if stamps.get(p) == stamp}
     missing = [path for path in stamps if path not in known]
     read: dict[str, Header] = {}
-    pool = _threads(os.getpid())
+    pool = threads(_THREADS)
     futures = [pool.submit(_try_header, path, argument) for path in missing]
     for number, (path, future) in enumerate(zip(missing, futures, strict=True)):
         progress(number / len(missing), 'reading headers')
@@ -157,16 +156,6 @@ def read_headers(
     if cache is not None and read:
         _save(cache, cached | {path: (header, stamps[path]) for path, header in read.items()})
     return [headers[path] for path in paths if path in headers]
-
-
-@functools.cache
-def _threads(process: int) -> ThreadPoolExecutor:
-    """Give a process threads that stay.
-
-    One that is just ending, and cleaning up what GDAL and PROJ keep for it, may hold locks that a
-    worker of a DataLoader would inherit for ever.
-    """
-    return ThreadPoolExecutor(_THREADS)
 
 
 def _try_header(path: str, argument: str) -> Header | BadInput:

@@ -7,8 +7,9 @@ slice in coordinates, as TorchGeo's samplers make them, or an :class:`ExactSlice
 
 import copy
 import functools
+import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Any, NamedTuple, Protocol, Self, runtime_checkable
 
 import geopandas
 import numpy as np
@@ -20,6 +21,7 @@ from affine import Affine
 from numpy.typing import NDArray
 from rasterio.crs import CRS
 from rasterio.windows import Window
+from torch.utils.data import get_worker_info
 from torchgeo.datasets import GeoDataset
 from torchgeo.datasets.utils import GeoSlice, Sample
 
@@ -28,12 +30,15 @@ from torchgeo_ext.datasets._combine import intersect, unite
 from torchgeo_ext.datasets._dates import ALWAYS
 from torchgeo_ext.datasets._geometry import GridTree, is_geographic, outline, project_box
 from torchgeo_ext.datasets._scene import Pixels, Scene, pad
+from torchgeo_ext.datasets._threads import threads
 from torchgeo_ext.datasets._windows import inside
 from torchgeo_ext.inference.grid import Grid
 from torchgeo_ext.progress import Progress, portion, silent
 
 #: Rasters of up to this many bytes (as float32) are kept in memory.
 CACHE = 2**30
+#: More threads than this are not used to read, whatever the number of cores.
+_MOST_THREADS = 8
 
 #: Says for a window of a grid which labels count, (h, w).
 Where = Callable[[Grid, Window], NDArray[np.bool_]]
@@ -195,6 +200,23 @@ class SceneDataset(GeoDataset):
         Raises:
             IndexError: If no raster matches.
         """
+        return self._sample(self._read(index))
+
+    def __getitems__(self, indices: Sequence[GeoSlice]) -> list[Sample]:
+        """Read the samples of a batch, as loaders ask for them.
+
+        Where no worker processes do so already, several are read at once. What is random in
+        transforms is drawn in the order of the batch.
+
+        Args:
+            indices: As for a single sample.
+        """
+        cores = 1 if get_worker_info() is not None else min(_MOST_THREADS, os.cpu_count() or 1)
+        if cores == 1 or all(scene.kept for scene in self.scenes):
+            return [self[index] for index in indices]
+        return [self._sample(read) for read in threads(cores).map(self._read, indices)]
+
+    def _read(self, index: GeoSlice) -> '_Read':
         dates = None
         if isinstance(index, ExactSlice):
             scene, window, core = self.scenes[index.scene], index.window, index.core
@@ -203,7 +225,10 @@ class SceneDataset(GeoDataset):
         else:
             scene, window, dates = self._find(index)
             core = window
-        pixels = self._pixels(scene, window)
+        return _Read(scene, window, core, dates, self._pixels(scene, window))
+
+    def _sample(self, read: '_Read') -> Sample:
+        scene, window, core, dates, pixels = read
         image, measured = pixels.image, pixels.measured
         if dates is not None:
             image, measured = image[dates], measured[dates]
@@ -360,6 +385,16 @@ class SceneDataset(GeoDataset):
             return [(scene.images[0].path, scene.time)]
         dates = zip(scene.dates, scene.times, strict=True)
         return [(images[0].path, time or ALWAYS) for images, time in dates if images]
+
+
+class _Read(NamedTuple):
+    """The pixels of a patch and where they are from."""
+
+    scene: Scene
+    window: Window
+    core: Window
+    dates: NDArray[np.intp] | None
+    pixels: Pixels
 
 
 def _tensor(values: NDArray[Any]) -> torch.Tensor:

@@ -1,5 +1,6 @@
 """One's own rasters, with labels or without."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -8,12 +9,14 @@ from torchgeo.datasets.utils import Sample
 
 from torchgeo_ext.datasets._files import Paths
 from torchgeo_ext.datasets._header import OnError
-from torchgeo_ext.datasets._image import ImageOptions, open_images
+from torchgeo_ext.datasets._image import Image, ImageOptions, open_images
 from torchgeo_ext.datasets._labels import LabelOptions
 from torchgeo_ext.datasets._scene import Scene
 from torchgeo_ext.datasets._scene_dataset import CACHE, SceneDataset
 from torchgeo_ext.datasets.vector_labels import VectorLabels, labels_for
 from torchgeo_ext.progress import Progress, portion, silent
+
+log = logging.getLogger(__name__)
 
 
 class TiledRaster(SceneDataset):
@@ -80,6 +83,7 @@ class TiledRaster(SceneDataset):
             bands, assets, nodata, resampling, date_pattern, index_cache, on_error
         )
         found = open_images(images, options, 'image', portion(progress, 0, 0.5))
+        _warn_of_duplicates(found)
         label_layer = labels_for(
             labels,
             [image.grid for image in found],
@@ -94,3 +98,18 @@ class TiledRaster(SceneDataset):
     ) -> Sample:
         labels = {} if mask is None else {'mask': mask}
         return {'image': image[0], 'mask_valid': measured[0]} | labels
+
+
+def _warn_of_duplicates(images: Sequence[Image]) -> None:
+    """Tell of images that would count twice; neighbours may overlap, and dates may be unknown."""
+    seen: dict[object, Image] = {}
+    doubles = []
+    for image in images:
+        if image.time is not None:
+            first = seen.setdefault((image.time, image.grid), image)
+            doubles += [(first.path, image.path)] if first is not image else []
+    if doubles:
+        log.warning(
+            '%d of %d images are of the same time and pixels as another one and count twice, such '
+            'as %s and %s.', len(doubles), len(images), *doubles[0],
+        )  # fmt: skip

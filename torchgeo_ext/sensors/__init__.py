@@ -9,8 +9,16 @@ from torchgeo_ext.sensors._find import find_bands, wavelengths
 from torchgeo_ext.sensors._raster import RasterBand, read_bands
 from torchgeo_ext.sensors._read import read_sensors
 from torchgeo_ext.sensors._sensor import Quantity, Sensor, SensorBand, sensor
+from torchgeo_ext.sensors._wavelengths import (
+    WATER_VAPOUR,
+    BandWavelengths,
+    read_wavelengths,
+    wavelength_table,
+)
 
 __all__ = (
+    'WATER_VAPOUR',
+    'BandWavelengths',
     'Quantity',
     'RasterBand',
     'Sensor',
@@ -20,6 +28,8 @@ __all__ = (
     'identify_bands',
     'read_bands',
     'read_sensors',
+    'read_wavelengths',
     'sensor',
+    'wavelength_table',
     'wavelengths',
 )

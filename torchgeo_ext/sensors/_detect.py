@@ -36,7 +36,7 @@ def detect_sensor(raster: 'str | os.PathLike[str] | Any') -> Sensor | None:
     Raises:
         rasterio.errors.RasterioIOError: If there is no raster at that path.
     """
-    with _opened(raster) as dataset:
+    with opened(raster) as dataset:
         bands = read_bands(dataset)
         words = [*reversed(Path(dataset.name).parts[-_FOLDERS:]), *dataset.tags().values()]
     return sensor_of_names(words) or sensor_of_bands(
@@ -61,7 +61,7 @@ def identify_bands(
         The sensor's band for each band of the raster, None where it is not known.
     """
     sensor = sensor or detect_sensor(raster)
-    with _opened(raster) as dataset:
+    with opened(raster) as dataset:
         bands, stem = read_bands(dataset), Path(dataset.name).stem
     if sensor is None or not sensor.bands:
         return (None,) * len(bands)
@@ -109,7 +109,8 @@ def _in_order(
 
 
 @contextmanager
-def _opened(raster: Any) -> Iterator[Any]:
+def opened(raster: Any) -> Iterator[Any]:
+    """Open a raster if it is not yet, without a warning that it has no georeference."""
     if hasattr(raster, 'descriptions'):
         yield raster
         return

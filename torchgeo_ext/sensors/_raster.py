@@ -1,24 +1,16 @@
-"""What a raster says of its bands: names and wavelengths."""
+"""What a raster says of its bands: names, wavelengths and what their numbers mean."""
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
-_MICROMETRES = {
-    'um': 1.0,
-    'µm': 1.0,
-    'μm': 1.0,
-    'micrometer': 1.0,
-    'micrometers': 1.0,
-    'micrometre': 1.0,
-    'micrometres': 1.0,
-    'micron': 1.0,
-    'microns': 1.0,
-    'nm': 1e-3,
-    'nanometer': 1e-3,
-    'nanometers': 1e-3,
-    'nanometre': 1e-3,
-    'nanometres': 1e-3,
-}
+from torchgeo_ext.sensors._facts import BandFacts, facts
+from torchgeo_ext.sensors._products import product_facts
+from torchgeo_ext.sensors._units import length_in
+
+#: Tags of a band that hold its centre.
+_CENTRES = ('wavelength', 'center_wavelength', 'central_wavelength')
+_UNITS = ('wavelength_units', 'wavelength_unit')
 
 
 @dataclass(frozen=True)
@@ -32,6 +24,10 @@ class RasterBand:
         nodata: Stored value of missing pixels, if any.
         alpha: Whether it is marked as transparency. GDAL marks the fourth of four 8-bit bands so
             unless told otherwise, whatever it holds.
+        width: Full width at half maximum in micrometres, if known.
+        good: False if the file says that the band is of no use (``bbl``, bad-band list).
+        scale: Factor from stored to physical values.
+        offset: Added after scaling.
     """
 
     index: int
@@ -39,26 +35,43 @@ class RasterBand:
     wavelength: float | None = None
     nodata: float | None = None
     alpha: bool = False
+    width: float | None = None
+    good: bool = True
+    scale: float = 1.0
+    offset: float = 0.0
 
 
 def read_bands(dataset: Any) -> tuple[RasterBand, ...]:
     """Read what an open raster says of its bands.
+
+    Wavelengths, widths, bad-band lists and factors are looked for in the tags of the bands, in
+    lists for all of them (ENVI headers), in the metadata that products of EnMAP, DESIS and EMIT
+    have beside their pixels, and in the names of the bands.
 
     Args:
         dataset: Open :class:`rasterio.DatasetReader`.
     """
     from rasterio.enums import ColorInterp
 
-    shared = {key.lower(): value for key, value in dataset.tags().items()}
+    found = [
+        _own(dataset, index).or_else(listed).or_else(beside).or_else(_named(dataset, index))
+        for index, listed, beside in zip(
+            dataset.indexes, _listed(dataset), product_facts(dataset), strict=True
+        )
+    ]
     return tuple(
         RasterBand(
             index=index,
             name=dataset.descriptions[index - 1] or _color_name(color),
-            wavelength=_wavelength(dataset, index, shared),
+            wavelength=known.wavelength,
             nodata=dataset.nodatavals[index - 1],
             alpha=color == ColorInterp.alpha,
+            width=known.width,
+            good=known.good is not False,
+            scale=1.0 if known.scale is None else known.scale,
+            offset=known.offset or 0.0,
         )
-        for index, color in enumerate(dataset.colorinterp, start=1)
+        for index, color, known in zip(dataset.indexes, dataset.colorinterp, found, strict=True)
     )
 
 
@@ -67,25 +80,51 @@ def _color_name(color: Any) -> str:
     return color.name if color.name in ('red', 'green', 'blue', 'nir') else ''
 
 
-def _wavelength(dataset: Any, index: int, shared: dict[str, str]) -> float | None:
-    """Read the centre wavelength in micrometres, as GDAL's drivers and EnMAP-Box write it."""
+def _own(dataset: Any, index: int) -> BandFacts:
+    """Read the tags of a band, as GDAL's drivers and EnMAP-Box write them."""
+    scale, offset = dataset.scales[index - 1], dataset.offsets[index - 1]
+    factors = {} if (scale, offset) == (1, 0) else {'scale': scale, 'offset': offset}
     imagery = dataset.tags(index, ns='IMAGERY')
-    if value := _number(imagery.get('CENTRAL_WAVELENGTH_UM')):
-        return value
     tags = {key.lower(): value for key, value in dataset.tags(index).items()}
-    value = _number(tags.get('wavelength')) or _number(tags.get('center_wavelength'))
-    if value is None:
-        return None
-    units = [tags, shared]
-    keys = ('wavelength_units', 'wavelength_unit')
-    unit = next((u[key] for u in units for key in keys if key in u), '')
-    # without a unit: no sensor has micrometres beyond 100, none has nanometres below
-    return value * _MICROMETRES.get(unit.strip().lower(), 1e-3 if value > 100 else 1.0)
+    shared = {key.lower(): value for key, value in dataset.tags().items()}
+    unit = next((each[key] for each in (tags, shared) for key in _UNITS if key in each), '')
+    centre = next((tags[key] for key in _CENTRES if key in tags), None)
+    # these have more digits than those of the IMAGERY domain
+    told = facts(centre, tags.get('fwhm'), unit, good=tags.get('bbl'), **factors)
+    return told.or_else(
+        facts(imagery.get('CENTRAL_WAVELENGTH_UM'), imagery.get('FWHM_UM'), 'um', good=None)
+    )
 
 
-def _number(text: str | None) -> float | None:
-    try:
-        value = float(text or '')
-    except ValueError:
-        return None
-    return value if value > 0 else None
+def _listed(dataset: Any) -> list[BandFacts]:
+    """Read lists with a number for each band, as ENVI headers have them."""
+    tags = {
+        key.lower().replace(' ', '_'): value
+        for namespace in (None, 'ENVI')
+        for key, value in dataset.tags(ns=namespace).items()
+    }
+    unit = next((tags[key] for key in _UNITS if key in tags), '')
+    keys = (('wavelength', 'wavelengths'), ('fwhm',), ('bbl',), ('data_gain_values',))
+    columns = [_list(tags, key, dataset.count) for key in (*keys, ('data_offset_values',))]
+    divisor = tags.get('reflectance_scale_factor')
+    shared = facts(divisor=divisor)
+    return [
+        facts(centre, width, unit, good=good, scale=scale, offset=offset).or_else(shared)
+        for centre, width, good, scale, offset in zip(*columns, strict=True)
+    ]
+
+
+def _list(tags: dict[str, str], keys: tuple[str, ...], count: int) -> list[str | None]:
+    for key in keys:
+        words = re.findall(r'[^\s,;{}]+', tags.get(key, ''))
+        if len(words) == count:
+            return [*words]
+    return [None] * count
+
+
+def _named(dataset: Any, index: int) -> BandFacts:
+    """Find a wavelength in the name of a band; names that are numbers need a decimal point."""
+    name = dataset.descriptions[index - 1] or ''
+    if re.fullmatch(r'\d+\.\d+', name.strip()):
+        return facts(name)
+    return BandFacts(length_in(name))

@@ -35,6 +35,7 @@ from torchgeo_ext.transforms.spectral import (
     SpectralJitter,
     Striping,
 )
+from torchgeo_ext.transforms.spectral_bands import SelectByWavelength, SpectralResample
 from torchgeo_ext.transforms.temporal import (
     EncodeDayOfYear,
     FillGaps,
@@ -65,12 +66,14 @@ __all__ = (
     'RadianceToReflectance',
     'Rescale',
     'SeasonalMix',
+    'SelectByWavelength',
     'SensorNoise',
     'SimulateChange',
     'SimulateClouds',
     'SimulateSeason',
     'Speckle',
     'SpectralJitter',
+    'SpectralResample',
     'Standardise',
     'Striping',
     'TemporalComposite',

@@ -17,7 +17,13 @@ import torch
 from torch import Tensor
 
 from torchgeo_ext.errors import BadInput, BadParameter
-from torchgeo_ext.transforms._bands import Bands, centre_wavelengths, count_bands, positions
+from torchgeo_ext.transforms._bands import (
+    Bands,
+    centre_wavelengths,
+    count_bands,
+    positions,
+    shared_wavelengths,
+)
 from torchgeo_ext.transforms._base import Sample, SampleTransform, fold_valid
 
 #: Polarisations that radar indices are made of; spyndex's table of bands has optical ones only.
@@ -66,7 +72,7 @@ class AppendIndices(SampleTransform):
     def transform(self, sample: Sample) -> Sample:
         """Append the indices to the image, and NaN to the wavelengths."""
         image = sample['image']
-        bands = _bands_of(sample) if self.bands is None else self.bands
+        bands = shared_wavelengths('AppendIndices', sample) if self.bands is None else self.bands
         pixels, valid = image, fold_valid(sample)
         if valid is not None:
             valid = valid.reshape(image[..., :1, :, :].shape)
@@ -200,19 +206,6 @@ def _spyndex() -> Any:
     import spyndex
 
     return spyndex
-
-
-def _bands_of(sample: Sample) -> list[float]:
-    wavelengths = sample.get('wavelengths')
-    if wavelengths is None:
-        raise BadInput(
-            'AppendIndices was not given bands, and the sample has no wavelengths.',
-            'Give it bands: a sensor, or names, roles or wavelengths in micrometres.',
-        )
-    rows = wavelengths.reshape(-1, wavelengths.shape[-1])
-    if not torch.equal(rows.nan_to_num(), rows[:1].expand_as(rows).nan_to_num()):
-        raise BadInput('AppendIndices: the images of this batch have different wavelengths.')
-    return [float(value) for value in rows[0]]
 
 
 def _resolve(

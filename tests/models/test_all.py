@@ -7,6 +7,7 @@ import torch
 
 from torchgeo_ext import registry
 from torchgeo_ext.errors import BadInput
+from torchgeo_ext.models import LocationEncoder
 
 #: Arguments that make models of a choosable size small.
 SMALL = {
@@ -39,6 +40,8 @@ def inputs(model):
     image = torch.rand(shape, generator=torch.Generator().manual_seed(0))
     if 'land_cover' in inspect.signature(model.forward).parameters:
         return image, torch.zeros(1, HEIGHT, WIDTH, dtype=torch.long)
+    if 'coordinates' in inspect.signature(model.forward).parameters:
+        return image, torch.tensor([[7.5, 47.0]])
     if 'questions' in inspect.signature(model.forward).parameters:
         return image, torch.ones(1, 8), torch.ones(1, 3, 8)
     if 'series' in inspect.signature(model.forward).parameters:
@@ -51,8 +54,16 @@ def outputs(model, *arguments):
     return (found,) if isinstance(found, torch.Tensor) else tuple(found)
 
 
+def of_images():
+    """Names of models of images; encoders of places alone have tests of their own."""
+    for name, builder in registry.models.items():
+        places = issubclass(inspect.get_annotations(builder)['return'], LocationEncoder)
+        if not places and not name.endswith(LARGE):
+            yield name
+
+
 @torch.no_grad()
-@pytest.mark.parametrize('name', [n for n in registry.models if not n.endswith(LARGE)])
+@pytest.mark.parametrize('name', of_images())
 def test_bands_sizes_and_repetition(name):
     model = build(name)
     arguments = inputs(model)

@@ -66,10 +66,30 @@ from torchgeo_ext.models.fsgnet import FSGNet, fsgnet
 from torchgeo_ext.models.fusu import FUSUNet, fusu
 from torchgeo_ext.models.hyscdg import HySCDG, hyscdg
 from torchgeo_ext.models.lenet import LENet, lenet
+from torchgeo_ext.models.location import (
+    FourierEncoder,
+    LocationEncoder,
+    SphericalHarmonicsEncoder,
+    WrapEncoder,
+    location_fourier,
+    location_harmonics,
+    location_wrap,
+)
 from torchgeo_ext.models.mambafcs import MambaFCS, MambaFCS_Weights, mambafcs_base
 from torchgeo_ext.models.mapformer import MapFormer, mapformer
 from torchgeo_ext.models.mfnet import MFNet, MFNet_Weights, mfnet_vitb, mfnet_vith, mfnet_vitl
 from torchgeo_ext.models.rsmamba import RSMamba, RSMamba_Weights, rsmamba_b, rsmamba_h, rsmamba_l
+from torchgeo_ext.models.satclip import (
+    SatCLIPLocation,
+    SatCLIPTowers,
+    SatCLIPTowers_Weights,
+    satclip_resnet18_l10,
+    satclip_resnet18_l40,
+    satclip_resnet50_l10,
+    satclip_resnet50_l40,
+    satclip_vit16_l10,
+    satclip_vit16_l40,
+)
 from torchgeo_ext.models.satmaepp import (
     SatMAEPP,
     SatMAEPP_Weights,
@@ -125,8 +145,10 @@ __all__ = (
     'EuroSATBaseline3',
     'FSGNet',
     'FUSUNet',
+    'FourierEncoder',
     'HySCDG',
     'LENet',
+    'LocationEncoder',
     'MFNet',
     'MFNet_Weights',
     'MambaFCS',
@@ -134,6 +156,9 @@ __all__ = (
     'MapFormer',
     'RSMamba',
     'RSMamba_Weights',
+    'SatCLIPLocation',
+    'SatCLIPTowers',
+    'SatCLIPTowers_Weights',
     'SatMAEPP',
     'SatMAEPPMAE',
     'SatMAEPP_Weights',
@@ -141,11 +166,13 @@ __all__ = (
     'SemiCDVL',
     'SiamLite',
     'SkySense',
+    'SphericalHarmonicsEncoder',
     'TinyCD',
     'TinyCD_Weights',
     'UTAESegmenter',
     'VMamba',
     'VMamba_Weights',
+    'WrapEncoder',
     'agrifm_base',
     'agrifm_encoder_base',
     'bit',
@@ -179,6 +206,9 @@ __all__ = (
     'fusu',
     'hyscdg',
     'lenet',
+    'location_fourier',
+    'location_harmonics',
+    'location_wrap',
     'mambafcs_base',
     'mapformer',
     'mfnet_vitb',
@@ -187,6 +217,12 @@ __all__ = (
     'rsmamba_b',
     'rsmamba_h',
     'rsmamba_l',
+    'satclip_resnet18_l10',
+    'satclip_resnet18_l40',
+    'satclip_resnet50_l10',
+    'satclip_resnet50_l40',
+    'satclip_vit16_l10',
+    'satclip_vit16_l40',
     'satmaepp_rgb_mae_vitl',
     'satmaepp_rgb_vitb',
     'satmaepp_rgb_vitl',

@@ -4,10 +4,13 @@ import logging
 from argparse import Namespace
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torchvision.models import WeightsEnum
 
@@ -20,6 +23,8 @@ log = logging.getLogger(__name__)
 #: Brings published weights to our names and leaves out what has no effect on the output; weights
 #: that have our names already stay as they are.
 Translate = Callable[[dict[str, Tensor]], dict[str, Tensor]]
+
+_UNREADABLE = 'Fetch the file anew from where it is published.'
 
 #: Where training scripts put the weights among the other things of a checkpoint.
 _GROUPS = ('model_G_state_dict', 'state_dict', 'model')
@@ -38,7 +43,28 @@ def read_state(weights: WeightsEnum) -> dict[str, Any]:
         MissingWeights: If the file is not here and cannot be downloaded.
         BadInput: If it is not what was published, or holds more than plain weights.
     """
-    path = weights_file(weights)
+    return read_file(weights_file(weights))
+
+
+def read_file(path: Path) -> dict[str, Any]:
+    """Read a file of weights, of safetensors or as PyTorch saves them.
+
+    Args:
+        path: The file.
+
+    Returns:
+        What it holds.
+
+    Raises:
+        BadInput: If it is not there, is no such file, or holds more than plain weights.
+    """
+    if not path.is_file():
+        raise BadInput(f'{path} does not exist.', 'Check the path of the weights.')
+    if path.suffix == '.safetensors':
+        try:
+            return load_file(path)
+        except SafetensorError as error:
+            raise BadInput(f'{path} is no file of safetensors ({error}).', _UNREADABLE) from error
     # training scripts save their arguments too; a Namespace holds values and runs nothing
     with torch.serialization.safe_globals([Namespace]):
         try:
@@ -49,6 +75,8 @@ def read_state(weights: WeightsEnum) -> dict[str, Any]:
                 'Open it once where you trust it and what it was saved with is installed, and save '
                 'its weights alone under the same name.',
             ) from error
+        except (RuntimeError, EOFError) as error:
+            raise BadInput(f'{path} is no checkpoint of PyTorch ({error}).', _UNREADABLE) from error
     return state
 
 
@@ -124,6 +152,36 @@ def load_fitting(
             log.info('%s starts at random: the published one has other classes.', key)
             fitted[key] = own[key]
     model.load_state_dict(fitted)
+
+
+def load_exactly(model: nn.Module, state: Mapping[str, Tensor], where: str) -> None:
+    """Load weights that must be all there.
+
+    Args:
+        model: What to load into.
+        state: Weights under the model's names.
+        where: Where they are from, for messages.
+
+    Raises:
+        BadInput: If names or shapes differ.
+    """
+    own = model.state_dict()
+    problems = {
+        'missing': own.keys() - state.keys(),
+        'not expected': state.keys() - own.keys(),
+        'of another shape': {
+            f'{key} {tuple(state[key].shape)} instead of {tuple(own[key].shape)}'
+            for key in own.keys() & state.keys()
+            if state[key].shape != own[key].shape
+        },
+    }
+    if any(problems.values()):
+        told = (f'{what}: {", ".join(sorted(keys))}' for what, keys in problems.items() if keys)
+        raise BadInput(
+            f'The weights in {where} do not fit ({"; ".join(told)}).',
+            'Check that they are those of this model and size.',
+        )
+    model.load_state_dict(state)
 
 
 def choose_classes(

@@ -22,21 +22,23 @@ SMALL = {
 LARGE = ('_small', '_base', '_vitb', '_vitl', '_vith', '_l', '_h')
 
 BANDS, HEIGHT, WIDTH = 2, 37, 50
+#: Models that need more bands.
+MANY_BANDS = {'spectralearth_resnet50': 80, 'spectralearth_vits': 80}
 
 
 def build(name):
     builder = registry.models[name]
     bands = 'in_chans' if 'in_chans' in inspect.signature(builder).parameters else 'in_channels'
     torch.manual_seed(0)
-    return builder(**{bands: BANDS}, **SMALL.get(name, {})).eval()
+    return builder(**{bands: MANY_BANDS.get(name, BANDS)}, **SMALL.get(name, {})).eval()
 
 
 def takes_pairs(model):
     return 't=2' in inspect.getdoc(model.forward)
 
 
-def inputs(model):
-    shape = (1, 2, BANDS, HEIGHT, WIDTH) if takes_pairs(model) else (1, BANDS, HEIGHT, WIDTH)
+def inputs(model, bands=BANDS):
+    shape = (1, 2, bands, HEIGHT, WIDTH) if takes_pairs(model) else (1, bands, HEIGHT, WIDTH)
     image = torch.rand(shape, generator=torch.Generator().manual_seed(0))
     if 'land_cover' in inspect.signature(model.forward).parameters:
         return image, torch.zeros(1, HEIGHT, WIDTH, dtype=torch.long)
@@ -66,7 +68,7 @@ def of_images():
 @pytest.mark.parametrize('name', of_images())
 def test_bands_sizes_and_repetition(name):
     model = build(name)
-    arguments = inputs(model)
+    arguments = inputs(model, MANY_BANDS.get(name, BANDS))
     first = outputs(model, *arguments)
     for logits in first:
         assert logits.shape[0] == 1

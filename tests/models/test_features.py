@@ -5,7 +5,7 @@ import timm
 import torch
 from torchgeo.models import ResNet18_Weights
 
-from tests.models.test_all import LARGE
+from tests.models.test_all import LARGE, MANY_BANDS
 from torchgeo_ext import registry
 from torchgeo_ext.errors import BadParameter
 from torchgeo_ext.models.features import backbone_features, list_backbones
@@ -24,16 +24,17 @@ def names():
     return [*(n for n in own() if not n.endswith(LARGE)), *TORCHGEO, *TIMM]
 
 
-def image(height=HEIGHT, width=WIDTH):
-    return torch.rand(1, BANDS, height, width, generator=torch.Generator().manual_seed(0))
+def image(height=HEIGHT, width=WIDTH, bands=BANDS):
+    return torch.rand(1, bands, height, width, generator=torch.Generator().manual_seed(0))
 
 
 @torch.no_grad()
 @pytest.mark.parametrize('name', names())
 def test_maps_are_as_announced(name):
-    backbone = backbone_features(name, in_chans=BANDS).eval()
+    bands = MANY_BANDS.get(name, BANDS)
+    backbone = backbone_features(name, in_chans=bands).eval()
     for size in ((HEIGHT, WIDTH), (64, 64)):
-        maps = backbone.feature_maps(image(*size))
+        maps = backbone.feature_maps(image(*size, bands))
         found = [tuple(features.shape) for features in maps]
         assert found == [
             (1, stage.channels, *(-(-side // stage.reduction) for side in size))
@@ -42,11 +43,12 @@ def test_maps_are_as_announced(name):
         assert all(features.isfinite().all() for features in maps)
     reductions = [stage.reduction for stage in backbone.feature_info]
     assert reductions == sorted(reductions)
-    vector = backbone.embed(image())
+    once = image(bands=bands)
+    vector = backbone.embed(once)
     assert vector.ndim == 2
     assert len(vector) == 1
-    assert torch.equal(vector, backbone.embed(image()))
-    assert not torch.equal(vector, backbone.embed(image().flip(-1) + 1))
+    assert torch.equal(vector, backbone.embed(once))
+    assert not torch.equal(vector, backbone.embed(once.flip(-1) + 1))
 
 
 def test_ours_are_among_them():

@@ -105,6 +105,16 @@ from torchgeo_ext.models.segmenter import Segmenter, segmenter
 from torchgeo_ext.models.semicdvl import SemiCDVL, semicdvl
 from torchgeo_ext.models.siamlite import SiamLite, siamlite
 from torchgeo_ext.models.skysense import SkySense, skysense_sentinel1_vitl, skysense_sentinel2_vitl
+from torchgeo_ext.models.spectralearth import (
+    SpectralEarth_Weights,
+    SpectralEarthResNet,
+    SpectralEarthViT,
+    spectralearth_resnet50,
+    spectralearth_vitb,
+    spectralearth_vith,
+    spectralearth_vitl,
+    spectralearth_vits,
+)
 from torchgeo_ext.models.tcssm import TCSSM, tcssm
 from torchgeo_ext.models.tinycd import TinyCD, TinyCD_Weights, tinycd
 from torchgeo_ext.models.utae import UTAESegmenter, utae
@@ -166,6 +176,9 @@ __all__ = (
     'SemiCDVL',
     'SiamLite',
     'SkySense',
+    'SpectralEarthResNet',
+    'SpectralEarthViT',
+    'SpectralEarth_Weights',
     'SphericalHarmonicsEncoder',
     'TinyCD',
     'TinyCD_Weights',
@@ -234,6 +247,11 @@ __all__ = (
     'siamlite',
     'skysense_sentinel1_vitl',
     'skysense_sentinel2_vitl',
+    'spectralearth_resnet50',
+    'spectralearth_vitb',
+    'spectralearth_vith',
+    'spectralearth_vitl',
+    'spectralearth_vits',
     'tcssm',
     'tinycd',
     'utae',

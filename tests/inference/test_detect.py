@@ -2,16 +2,19 @@
 
 import numpy as np
 import pytest
+import shapely
 import torch
 from affine import Affine
 from pyproj import Geod
 from rasterio.crs import CRS
+from rasterio.features import rasterize
 from scipy import ndimage
 
 from tests.rasters import write_raster
 from torchgeo_ext.errors import BadInput, OutOfMemory
 from torchgeo_ext.inference import Grid, MaskSource, RasterSource, open_raster
-from torchgeo_ext.inference.detect import find_objects, outlines, side_lengths
+from torchgeo_ext.inference.detect import find_objects, on_ground, side_lengths
+from torchgeo_ext.layers.rotated_boxes import boxes_around, outline_iou
 
 
 def blobs(batch):
@@ -67,9 +70,68 @@ def test_an_object_larger_than_the_overlap_is_found_where_it_is_cut(tmp_path):
     values = np.full((60, 200), 50, 'uint8')
     values[20:30, 10:190] = 240
     found = find(write_raster(tmp_path / 'i.tif', values))
-    assert len(found.boxes)
-    assert found.boxes[:, 0].min() == 10
-    assert found.boxes[:, 2].max() == 190
+    assert found.boxes.tolist() == [[10, 20, 190, 30]]
+
+
+def turned(batch):
+    """Find the bars of :func:`bars`, as rotated boxes."""
+    answers = blobs(batch)
+    for image, answer in zip(batch.numpy()[:, 0], answers, strict=True):
+        numbers, count = ndimage.label(image > 100)
+        found = [boxes_around(np.array([outline_of(numbers == n)])) for n in range(1, count + 1)]
+        answer['boxes'] = torch.cat(found) if found else torch.zeros(0, 5)
+    return answers
+
+
+def masked(batch):
+    """Find what is bright with its pixels."""
+    answers = blobs(batch)
+    for image, answer in zip(batch.numpy()[:, 0], answers, strict=True):
+        numbers, count = ndimage.label(image > 100)
+        masks = (
+            np.stack([numbers == n for n in range(1, count + 1)]) if count else numbers[None][:0]
+        )
+        answer['masks'] = torch.from_numpy(masks[:, None].astype('float32'))
+    return answers
+
+
+def outline_of(mask):
+    rows, columns = np.nonzero(mask)
+    pixels = shapely.box(columns, rows, columns + 1, rows + 1)
+    return shapely.convex_hull(shapely.union_all(pixels))
+
+
+@pytest.fixture
+def bars():
+    """Two bars that lie aslant, the second one longer than the overlap of tiles."""
+    shapes = [
+        shapely.LineString([(58, 20), (72, 34)]).buffer(2.5, cap_style='flat'),
+        shapely.LineString([(20, 90), (150, 130)]).buffer(4, cap_style='flat'),
+    ]
+    return rasterize([(shape, 240) for shape in shapes], (150, 170), fill=50, dtype='uint8'), shapes
+
+
+@pytest.mark.parametrize('tile_size', [64, 256])
+@pytest.mark.parametrize('detector', [turned, masked])
+def test_objects_that_lie_aslant_are_whole_whatever_the_tiles(bars, tmp_path, detector, tile_size):
+    values, shapes = bars
+    path = write_raster(tmp_path / 'i.tif', values)
+    found = find(path, detector=detector, tile_size=tile_size)
+    assert len(found.outlines) == 2
+    ious = outline_iou(found.outlines, np.array(shapes)).max(0)
+    assert (ious > 0.75).all()
+    if detector is masked:
+        numbers, _ = ndimage.label(values > 100)
+        areas = sorted(shapely.area(found.outlines))
+        assert areas == sorted(np.bincount(numbers.ravel())[1:])
+
+
+def test_neighbours_that_the_rim_cuts_are_not_joined(tmp_path):
+    values = np.full((64, 110), 50, 'uint8')
+    values[5:25, 20:100] = values[30:50, 20:100] = 240
+    for detector in (blobs, masked):
+        found = find(write_raster(tmp_path / 'i.tif', values), detector=detector)
+        assert sorted(found.boxes.tolist()) == [[20, 5, 100, 25], [20, 30, 100, 50]]
 
 
 def test_weak_ones_and_those_outside_the_mask_are_left_out(scene, tmp_path):
@@ -107,10 +169,10 @@ def test_memory_that_holds_one_tile_but_not_two(scene, tmp_path):
 
 
 def test_sides_in_metres_wherever_and_in_whatever_system():
-    boxes = np.array([[0.0, 0.0, 20.0, 10.0]])
-    utm = outlines(boxes, Affine(0.5, 0, 500_000, 0, -0.5, 5_300_000))
+    boxes = np.array([shapely.box(0, 0, 20, 10)])
+    utm = on_ground(boxes, Affine(0.5, 0, 500_000, 0, -0.5, 5_300_000))
     np.testing.assert_allclose(side_lengths(utm, CRS.from_epsg(32633)), [[10, 5]], rtol=1e-3)
-    degrees = outlines(boxes, Affine(1e-5, 0, 15, 0, -1e-5, 60))
+    degrees = on_ground(boxes, Affine(1e-5, 0, 15, 0, -1e-5, 60))
     east = Geod(ellps='WGS84').inv(15, 60, 15 + 20e-5, 60)[2]
     south = Geod(ellps='WGS84').inv(15, 60, 15, 60 - 10e-5)[2]
     expected = [sorted([east, south], reverse=True)]

@@ -21,6 +21,7 @@ TORCHGEO_TASKS = (
     'ChangeDetection',
     'PixelwiseRegression',
     'ObjectDetection',
+    'InstanceSegmentation',
 )
 
 #: Arguments of TorchGeo's tasks, and so of ours, that steer training and leave the network alone.

@@ -15,6 +15,7 @@ Task = Literal[
     'segmentation',
     'classification',
     'detection',
+    'instance_segmentation',
     'change',
     'regression',
     'semantic_change',
@@ -30,6 +31,9 @@ SEVERAL_MAPS: Mapping[str, tuple[str, ...]] = {
     'building_damage': ('building', 'damage'),
     'map_update': ('change', 'after'),
 }
+
+#: Tasks whose models tell what objects there are.
+DETECTING: tuple[Task, ...] = ('detection', 'instance_segmentation')
 
 _COLOR = re.compile(r'#[0-9a-fA-F]{6}')
 
@@ -116,16 +120,17 @@ class BundleCard:
         name: Name for people.
         description: What it was made for.
         task: What it does. ``classification`` gives scores of whole tiles, ``detection`` boxes
-            around objects, the others scores of each pixel. ``semantic_change`` gives change and
-            the land cover of both dates, ``building_damage`` buildings and the level of damage to
-            them, ``map_update`` reads a map of the earlier date too and gives change and the land
-            cover after; see ``maps``.
+            around objects, ``instance_segmentation`` also their masks, the others scores of each
+            pixel. ``semantic_change`` gives change and the land cover of both dates,
+            ``building_damage`` buildings and the level of damage to them, ``map_update`` reads a
+            map of the earlier date too and gives change and the land cover after; see ``maps``.
         bands: What it reads, in the order of the network's channels; of one date.
         classes: What it tells apart, in the order of the network's outputs. A network with a
             single output has two: what a score near 0 means and what a score near 1 means.
             Empty for regression. For models of several maps the land cover or the levels of
             damage alone, without a class for none; a ``map_update`` reads the map as their
-            numbers from 1. For a ``detection`` without the background, which has the label 0.
+            numbers from 1. For a ``detection`` or ``instance_segmentation`` without the background,
+            which has the label 0.
         dates: How many images of one place it reads at once: 1, or 2 (before, after).
         tile_size: Width and height of its input in pixels; for a ``classification`` those of the
             scenes it learned from.
@@ -178,7 +183,7 @@ class BundleCard:
             self.output_activation,
             _words(get_args(Activation)),
         )
-        single = self.task in ('classification', 'detection')
+        single = self.task in ('classification', *DETECTING)
         dates = {2} if self.task in SEVERAL_MAPS else {1} if single else {1, 2}
         _require(self.dates in dates, 'dates', self.dates, ' or '.join(map(str, dates)))
         _require(len(self.bands) > 0, 'bands', self.bands, 'at least one band')
@@ -219,7 +224,7 @@ class BundleCard:
             _require(not values, 'classes', values, 'empty for a regression')
             return
         _require(not self.variables, 'variables', self.variables, 'empty unless for regression')
-        fewest = 1 if self.multilabel or self.task == 'detection' else 2
+        fewest = 1 if self.multilabel or self.task in DETECTING else 2
         _require(len(values) >= fewest, 'classes', values, f'at least {fewest}')
         if self.task in SEVERAL_MAPS:
             return
@@ -260,7 +265,7 @@ class BundleCard:
 
         Empty for a detector, which gives as many boxes as there are objects.
         """
-        if self.task == 'detection':
+        if self.task in DETECTING:
             return ()
         whole = self.task == 'classification'
         return (self.outputs,) if whole else (self.outputs, self.tile_size, self.tile_size)

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 from torchgeo_ext import __version__
-from torchgeo_ext.bundles._card import Activation, Band, BundleCard, ModelClass, Task
+from torchgeo_ext.bundles._card import DETECTING, Activation, Band, BundleCard, ModelClass, Task
 from torchgeo_ext.errors import BadInput, BadParameter
 
 ITEM = 'model.json'
@@ -174,6 +174,7 @@ def _tasks(card: BundleCard) -> list[str]:
         'regression': 'regression',
         'classification': 'scene-classification',
         'detection': 'object-detection',
+        'instance_segmentation': 'instance-segmentation',
     }
     return [names.get(card.task, 'semantic-segmentation')]
 
@@ -209,7 +210,7 @@ def _output(card: BundleCard) -> dict[str, Any]:
     order = ['batch', 'channel' if regression else 'class', 'height', 'width']
     shape = [-1, *card.output_shape]
     name = 'values' if regression else 'scores'
-    if card.task == 'detection':
+    if card.task in DETECTING:
         name, order, shape = 'objects', ['batch', 'object', 'value'], [-1, -1, 6]
         description = 'Boxes (left, top, right, bottom), scores, and labels from 1'
     output: dict[str, Any] = {

@@ -13,12 +13,12 @@ from torchgeo_ext.bundles._architecture import fuses_early
 from torchgeo_ext.bundles._card import Activation, Band, BundleCard, Task
 
 
-class Predictor(nn.Module):
-    """From stored pixel values to scores.
+class Standardised(nn.Module):
+    """A network behind what standardises stored pixel values for it.
 
     Args:
-        network: Takes normalised values, gives outputs before any activation.
-        card: Says how values are normalised and what turns outputs into scores.
+        network: Takes normalised values.
+        card: Says how values are normalised.
     """
 
     gain: Tensor
@@ -27,10 +27,6 @@ class Predictor(nn.Module):
     def __init__(self, network: nn.Module, card: BundleCard) -> None:
         super().__init__()
         self.network = network
-        self.task: Task = card.task
-        self.activation: Activation = card.output_activation
-        self.one_score = card.outputs == 1 and card.task != 'regression'
-        self.early_fusion = fuses_early(network)
         # with one set of bands for both dates broadcasting is left to the tensors
         dates = [card.bands_of(date) for date in range(2 if card.bands_after else 1)]
         # (stored * scale + offset - mean) / std as a single multiply-add, made in float64
@@ -38,6 +34,25 @@ class Predictor(nn.Module):
         self.register_buffer(
             'bias', _per_band(dates, lambda b: (b.offset - b.mean) / b.std), persistent=False
         )
+
+    def _normalised(self, x: Tensor) -> Tensor:
+        return torch.addcmul(self.bias, x, self.gain)
+
+
+class Predictor(Standardised):
+    """From stored pixel values to scores.
+
+    Args:
+        network: Takes normalised values, gives outputs before any activation.
+        card: Says how values are normalised and what turns outputs into scores.
+    """
+
+    def __init__(self, network: nn.Module, card: BundleCard) -> None:
+        super().__init__(network, card)
+        self.task: Task = card.task
+        self.activation: Activation = card.output_activation
+        self.one_score = card.outputs == 1 and card.task != 'regression'
+        self.early_fusion = fuses_early(network)
 
     def forward(self, x: Tensor) -> Tensor:
         """Predict.
@@ -69,9 +84,6 @@ class Predictor(nn.Module):
             return _yes(outputs) if self.one_score else outputs.sigmoid()
         scores: Tensor = outputs
         return scores
-
-    def _normalised(self, x: Tensor) -> Tensor:
-        return torch.addcmul(self.bias, x, self.gain)
 
     def _updates(self, logits: Tensor) -> Tensor:
         """Give the score of change and, if the network tells them, of the new classes."""

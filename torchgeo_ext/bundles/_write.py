@@ -13,7 +13,7 @@ from torchgeo_ext.bundles._architecture import (
     fitting_state,
     load_weights,
 )
-from torchgeo_ext.bundles._card import BundleCard
+from torchgeo_ext.bundles._card import DETECTING, BundleCard
 from torchgeo_ext.bundles._item import (
     ITEM,
     WEIGHTS,
@@ -164,7 +164,7 @@ def _try_out(predictor: 'nn.Module', card: BundleCard) -> None:
             'Give as many bands as it was trained with, and a tile_size it accepts (most need a '
             'multiple of 32).',
         ) from error
-    if card.task == 'detection':
+    if card.task in DETECTING:
         return  # whatever is found in nothing
     expected = (1, *card.output_shape)
     if scores.shape != expected:

@@ -23,7 +23,15 @@ from torchgeo_ext.bundles._architecture import (
     known_architectures,
     shaping_arguments,
 )
-from torchgeo_ext.bundles._card import SEVERAL_MAPS, Activation, Band, BundleCard, ModelClass, Task
+from torchgeo_ext.bundles._card import (
+    DETECTING,
+    SEVERAL_MAPS,
+    Activation,
+    Band,
+    BundleCard,
+    ModelClass,
+    Task,
+)
 from torchgeo_ext.bundles._read import Bundle
 from torchgeo_ext.colors import DAMAGE_COLORS, choose_colors
 from torchgeo_ext.errors import BadInput, BadParameter
@@ -186,7 +194,7 @@ def _card(
         activation = 'sigmoid' if tells_where else 'softmax'
     else:
         classes = () if regression else _classes(kind, arguments, labels, task)
-    if task == 'detection':
+    if task in DETECTING:
         classes, activation = classes[1:], 'none'  # label 0 is the background
     return BundleCard(
         name=source.stem,
@@ -223,7 +231,7 @@ def _with_data_card(card: BundleCard, content: Mapping[str, Any]) -> BundleCard:
     if len(bands) != len(card.bands) or len(classes) != len(card.classes):
         # another module than the one it was trained with, or a network that does not fit it
         return card
-    if card.outputs == 1 and card.task not in (*SEVERAL_MAPS, 'detection'):
+    if card.outputs == 1 and card.task not in (*SEVERAL_MAPS, *DETECTING):
         classes = tuple(dataclasses.replace(c, value=i) for i, c in enumerate(classes))
     training = {**card.training, **told.pop('training', {})}
     return dataclasses.replace(card, bands=bands, classes=classes, training=training, **told)
@@ -250,6 +258,8 @@ def _task(name: str) -> Task:
         return 'classification'
     if isinstance(build, type) and issubclass(build, tasks.ObjectDetection):
         return 'detection'
+    if isinstance(build, type) and issubclass(build, tasks.InstanceSegmentation):
+        return 'instance_segmentation'
     return 'segmentation'
 
 

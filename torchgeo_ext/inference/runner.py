@@ -5,7 +5,8 @@ import ctypes
 import logging
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,8 +22,11 @@ logger = logging.getLogger(__name__)
 #: Maps (b, c, h, w), or (b, t, c, h, w) for several rasters, to scores (b, k, h, w).
 Model = Callable[[Tensor], Tensor]
 
+#: Maps (b, c, h, w) to what is known of the objects of each image.
+Detector = Callable[[Tensor], Sequence[Mapping[str, Tensor]]]
 
-class ModelRunner:
+
+class Runner[Result](ABC):
     """Runs a model on batches; may be called from as many threads as it has workers.
 
     A network on a CPU gets two workers with half of PyTorch's threads each: while one waits for
@@ -41,7 +45,6 @@ class ModelRunner:
         device: Where to compute.
         batch_size: Tiles at once; 0 chooses.
         tile_size: Height and width of tiles in pixels.
-        reduction: Pixels of a tile, along one side, for each pixel of the scores.
 
     Attributes:
         batch_size: Tiles at once, halved whenever memory was too small.
@@ -52,19 +55,13 @@ class ModelRunner:
     """
 
     def __init__(
-        self,
-        model: Model,
-        device: torch.device,
-        batch_size: int,
-        tile_size: int,
-        reduction: int = 1,
+        self, model: Callable[[Tensor], Any], device: torch.device, batch_size: int, tile_size: int
     ) -> None:
         self.batch_size = batch_size or automatic_batch_size(device, tile_size)
         self.channels_last = False
         self.workers = 1
         self.on_accelerator = device.type != 'cpu'
         self._model, self._device, self.tile_size = model, device, tile_size
-        self._reduction = reduction
         self._copy: nn.Module | None = None
         self._home = threading.get_ident()
         if isinstance(model, nn.Module):
@@ -98,8 +95,12 @@ class ModelRunner:
         finally:
             torch.set_num_threads(threads)
 
-    def __call__(self, tiles: Sequence[np.ndarray]) -> Tensor:
-        """Return the scores (b, k, h, w) of tiles, on the device.
+    @abstractmethod
+    def _checked(self, outputs: Any, count: int) -> Result:
+        """See that the outputs for so many tiles are what they have to be."""
+
+    def _results(self, tiles: Sequence[np.ndarray]) -> Iterator[Result]:
+        """Yield the outputs for as many tiles at once as fit into memory.
 
         Args:
             tiles: Float32 arrays (t, c, h, w), or (t, h, w, c) for channels last; all have one
@@ -107,9 +108,7 @@ class ModelRunner:
 
         Raises:
             OutOfMemory: If not even one tile fits.
-            BadParameter: If the model does not give scores of the tile's size.
         """
-        scores: list[Tensor] = []
         size, done = len(tiles), 0
         while done < len(tiles):
             batch = tiles[done : done + size]
@@ -117,12 +116,11 @@ class ModelRunner:
             if found is None:
                 size = self._halve(len(batch))
             else:
-                scores.append(found)
+                yield found
                 done += len(batch)
-        return scores[0] if len(scores) == 1 else torch.cat(scores)
 
-    def _attempt(self, tiles: Sequence[np.ndarray]) -> Tensor | None:
-        """Return the scores, or ``None`` if memory was too small for so many tiles."""
+    def _attempt(self, tiles: Sequence[np.ndarray]) -> Result | None:
+        """Return the outputs, or ``None`` if memory was too small for so many tiles."""
         try:
             return self._forward(tiles)
         except (RuntimeError, MemoryError) as error:
@@ -161,7 +159,7 @@ class ModelRunner:
             self.workers = 2
             _share_heap()
 
-    def _forward(self, tiles: Sequence[np.ndarray]) -> Tensor:
+    def _forward(self, tiles: Sequence[np.ndarray]) -> Result:
         batch = torch.from_numpy(tiles[0][None] if len(tiles) == 1 else np.stack(tiles))
         if self._device.type == 'cuda':
             batch = batch.pin_memory()
@@ -172,6 +170,48 @@ class ModelRunner:
             batch = batch[:, 0]
         with torch.inference_mode():
             return self._checked(self._own_model()(batch), len(tiles))
+
+    def _own_model(self) -> Callable[[Tensor], Any]:
+        """Return this worker's model: modules may keep things on themselves while they run."""
+        at_home = threading.get_ident() == self._home
+        return self._model if self._copy is None or at_home else self._copy
+
+
+class ModelRunner(Runner[Tensor]):
+    """Runs a model that gives scores of each pixel.
+
+    Args:
+        model: The model; a module is moved to the device and used in evaluation mode.
+        device: Where to compute.
+        batch_size: Tiles at once; 0 chooses.
+        tile_size: Height and width of tiles in pixels.
+        reduction: Pixels of a tile, along one side, for each pixel of the scores.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        device: torch.device,
+        batch_size: int,
+        tile_size: int,
+        reduction: int = 1,
+    ) -> None:
+        super().__init__(model, device, batch_size, tile_size)
+        self._reduction = reduction
+
+    def __call__(self, tiles: Sequence[np.ndarray]) -> Tensor:
+        """Return the scores (b, k, h, w) of tiles, on the device.
+
+        Args:
+            tiles: Float32 arrays (t, c, h, w), or (t, h, w, c) for channels last; all have one
+                date (t = 1) or all have as many.
+
+        Raises:
+            OutOfMemory: If not even one tile fits.
+            BadParameter: If the model does not give scores of the tile's size.
+        """
+        scores = [*self._results(tiles)]
+        return scores[0] if len(scores) == 1 else torch.cat(scores)
 
     def _checked(self, scores: Any, count: int) -> Tensor:
         size = self.tile_size // self._reduction
@@ -188,10 +228,30 @@ class ModelRunner:
             )
         return scores.float()
 
-    def _own_model(self) -> Model:
-        """Return this worker's model: modules may keep things on themselves while they run."""
-        at_home = threading.get_ident() == self._home
-        return self._model if self._copy is None or at_home else self._copy
+
+class ObjectRunner(Runner[Sequence[Mapping[str, Tensor]]]):
+    """Runs a detector."""
+
+    def __call__(self, tiles: Sequence[np.ndarray]) -> list[Mapping[str, Tensor]]:
+        """Return what is known of the objects of each tile, on the device.
+
+        Args:
+            tiles: Float32 arrays (1, c, h, w), or (1, h, w, c) for channels last.
+
+        Raises:
+            OutOfMemory: If not even one tile fits.
+            BadParameter: If the detector does not give an answer for each tile.
+        """
+        return [answer for answers in self._results(tiles) for answer in answers]
+
+    def _checked(self, outputs: Any, count: int) -> Sequence[Mapping[str, Tensor]]:
+        if not isinstance(outputs, Sequence) or len(outputs) != count:
+            raise BadParameter(
+                f'detector: gives {type(outputs).__name__} for {count} tiles instead of a list of '
+                'as many answers.',
+                'Wrap it so that it gives boxes, scores and labels of each tile.',
+            )
+        return outputs
 
 
 def _copy_sharing_weights(model: nn.Module) -> nn.Module | None:

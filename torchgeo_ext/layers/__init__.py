@@ -1,6 +1,15 @@
 """Building blocks that several models share."""
 
 from torchgeo_ext.layers.mamba import Mamba
+from torchgeo_ext.layers.rotated_boxes import (
+    box_corners,
+    box_outlines,
+    boxes_around,
+    outline_iou,
+    outline_nms,
+    rotated_iou,
+    rotated_nms,
+)
 from torchgeo_ext.layers.selective_scan import selective_recurrence, selective_scan
 from torchgeo_ext.layers.ss2d import CS2D, SS2D, TextSS2D, VSSBlock
 
@@ -10,6 +19,13 @@ __all__ = (
     'Mamba',
     'TextSS2D',
     'VSSBlock',
+    'box_corners',
+    'box_outlines',
+    'boxes_around',
+    'outline_iou',
+    'outline_nms',
+    'rotated_iou',
+    'rotated_nms',
     'selective_recurrence',
     'selective_scan',
 )

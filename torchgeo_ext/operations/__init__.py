@@ -18,6 +18,7 @@ from torchgeo_ext.operations.list_models import list_models
 from torchgeo_ext.operations.match_radiometry import match_radiometry
 from torchgeo_ext.operations.segment_from_examples import segment_from_examples
 from torchgeo_ext.operations.segment_image import segment_image
+from torchgeo_ext.operations.segment_instances import segment_instances
 from torchgeo_ext.operations.train_change import train_change
 from torchgeo_ext.operations.train_segmentation import train_segmentation
 from torchgeo_ext.operations.update_map import update_map
@@ -41,6 +42,7 @@ __all__ = (
     'match_radiometry',
     'segment_from_examples',
     'segment_image',
+    'segment_instances',
     'train_change',
     'train_segmentation',
     'update_map',

@@ -1,8 +1,9 @@
-"""Losses of change detection that no library has.
+"""Losses that no library has: of change detection, of pairs of two kinds.
 
-The others that published systems are trained with are in segmentation_models_pytorch, a dependency:
-``smp.losses.LovaszLoss('multiclass', ignore_index=-1)`` is the Lovász-softmax of ChangeMamba and
-Mamba-FCS; ``DiceLoss``, ``FocalLoss``, ``TverskyLoss`` and ``SoftBCEWithLogitsLoss`` are there too.
+The others of change detection that published systems are trained with are in
+segmentation_models_pytorch, a dependency: ``smp.losses.LovaszLoss('multiclass', ignore_index=-1)``
+is the Lovász-softmax of ChangeMamba and Mamba-FCS; ``DiceLoss``, ``FocalLoss``, ``TverskyLoss`` and
+``SoftBCEWithLogitsLoss`` are there too.
 """
 
 from torchgeo_ext.losses.balanced_contrastive import BalancedContrastiveLoss
@@ -10,6 +11,7 @@ from torchgeo_ext.losses.change_mask import ChangeMaskLoss
 from torchgeo_ext.losses.content import ContentLoss
 from torchgeo_ext.losses.map_contrastive import MapContrastiveLoss
 from torchgeo_ext.losses.sek import SeKLoss
+from torchgeo_ext.losses.symmetric_contrastive import SymmetricContrastiveLoss
 from torchgeo_ext.losses.unchanged_similarity import UnchangedSimilarityLoss
 
 __all__ = (
@@ -18,5 +20,6 @@ __all__ = (
     'ContentLoss',
     'MapContrastiveLoss',
     'SeKLoss',
+    'SymmetricContrastiveLoss',
     'UnchangedSimilarityLoss',
 )

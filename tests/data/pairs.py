@@ -24,8 +24,8 @@ def classes(random, number, size=SIZE, side=8):
     return np.kron(squares, np.ones((side, side), int)).astype('uint8')
 
 
-def write(path, values):
-    """Write (h, w) or (c, h, w) values; the suffix says how."""
+def write(path, values, **options):
+    """Write (h, w) or (c, h, w) values; the suffix says how, options are those of GeoTIFFs."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     values = np.asarray(values)
@@ -34,7 +34,7 @@ def write(path, values):
         size = {'count': len(bands), 'height': bands.shape[1], 'width': bands.shape[2]}
         with warnings.catch_warnings():
             warnings.simplefilter('ignore', NotGeoreferencedWarning)
-            with rasterio.open(path, 'w', dtype=bands.dtype, **size) as dataset:
+            with rasterio.open(path, 'w', dtype=bands.dtype, **size, **options) as dataset:
                 dataset.write(bands)
         return
     Image.fromarray(values if values.ndim == 2 else np.moveaxis(values, 0, -1)).save(path)

@@ -5,6 +5,7 @@ from torchgeo_ext.datamodules.domains import DomainDataModule
 from torchgeo_ext.datamodules.geotiff import GeoTIFFDataModule
 from torchgeo_ext.datamodules.objects import ObjectDataModule
 from torchgeo_ext.datamodules.reben import ReBENDataModule
+from torchgeo_ext.datamodules.s2100k import S2100kDataModule
 
 __all__ = (
     'ChangePairDataModule',
@@ -12,4 +13,5 @@ __all__ = (
     'GeoTIFFDataModule',
     'ObjectDataModule',
     'ReBENDataModule',
+    'S2100kDataModule',
 )

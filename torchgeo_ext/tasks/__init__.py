@@ -4,6 +4,7 @@ from torchgeo_ext.tasks.binary_change_detection import BinaryChangeDetection
 from torchgeo_ext.tasks.building_damage import BuildingDamage
 from torchgeo_ext.tasks.change_question_answering import ChangeQuestionAnswering
 from torchgeo_ext.tasks.conditional_change_detection import ConditionalChangeDetection
+from torchgeo_ext.tasks.contrastive_towers import ContrastiveTowers
 from torchgeo_ext.tasks.domain_adaptive_segmentation import DomainAdaptiveSegmentation
 from torchgeo_ext.tasks.masked_change_detection import MaskedChangeDetection
 from torchgeo_ext.tasks.masked_segmentation import MaskedSegmentation
@@ -17,6 +18,7 @@ __all__ = (
     'BuildingDamage',
     'ChangeQuestionAnswering',
     'ConditionalChangeDetection',
+    'ContrastiveTowers',
     'DomainAdaptiveSegmentation',
     'MaskedChangeDetection',
     'MaskedSegmentation',

@@ -18,6 +18,7 @@ from torchgeo_ext.models.features import Backbone, backbone_features
 from torchgeo_ext.models.inputs import preprocessing_of
 from torchgeo_ext.preprocessing import Preprocessing
 from torchgeo_ext.tasks._masked import LabelledPixels
+from torchgeo_ext.tasks._vectors import vector_width
 
 
 class SceneClassifier(nn.Module):
@@ -32,10 +33,7 @@ class SceneClassifier(nn.Module):
     def __init__(self, backbone: Backbone, in_channels: int, outputs: int) -> None:
         super().__init__()
         self.backbone = backbone
-        with torch.no_grad():
-            features = backbone.eval().embed(torch.zeros(1, in_channels, 64, 64))
-        backbone.train()
-        self.head = nn.Linear(features.shape[1], outputs)
+        self.head = nn.Linear(vector_width(backbone, in_channels), outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         """Classify images (b, c, h, w): logits (b, k)."""

@@ -10,6 +10,7 @@ import numpy as np
 import pyogrio
 import pytest
 
+from tests.points import write_points
 from tests.rasters import write_raster
 from torchgeo_ext.errors import BadParameter
 from torchgeo_ext.inference.style import write_style
@@ -71,6 +72,22 @@ def test_polygons_by_value(polygons):
     write_style(polygons, {**CLASSES, 'field': 'value'})
     qml = ElementTree.fromstring(styles(polygons)[0]['styleQML'])
     assert [entry.get('value') for entry in qml.iter('category')] == ['1', '2']
+
+
+def test_points_are_drawn_by_classes_or_by_a_range(tmp_path):
+    path = write_points(tmp_path / 'points.gpkg', [(1, 2)], db=[0.0])
+    write_style(path, CLASSES)
+    qml = ElementTree.fromstring(styles(path)[0]['styleQML'])
+    assert {symbol.get('type') for symbol in qml.iter('symbol')} == {'marker'}
+    write_style(path, {**RANGE, 'field': 'db'})
+    qml = ElementTree.fromstring(styles(path)[0]['styleQML'])
+    assert qml.find('renderer-v2').get('attr') == 'db'
+    steps = [(float(step.get('lower')), float(step.get('upper'))) for step in qml.iter('range')]
+    assert steps[0][0] < -1e9
+    assert steps[-1][1] > 1e9
+    # of one width, and without gaps
+    assert [lower for lower, _ in steps[1:]] == [upper for _, upper in steps[:-1]]
+    np.testing.assert_allclose(np.diff([lower for lower, _ in steps[1:]]), 4 / 9)
 
 
 def test_the_table_is_part_of_the_geopackage(polygons):

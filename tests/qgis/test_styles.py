@@ -17,6 +17,7 @@ from collections import namedtuple
 from pathlib import Path
 
 import numpy as np
+from tests.points import write_points
 from tests.rasters import write_raster
 from torchgeo_ext.inference.style import write_style
 from torchgeo_ext.inference.vectors import polygonize
@@ -32,6 +33,12 @@ write_style(raster, style)
 entries = [namedtuple('Entry', entry)(*entry.values()) for entry in table]
 polygonize(folder / 'classes.tif', folder / 'areas.gpkg', classes=entries)
 write_style(folder / 'areas.gpkg', {'type': 'classes', 'field': 'class', 'classes': table})
+for name in ('towns', 'residuals'):
+    names = [entry['name'] for entry in table]
+    places = [(0, 0), (400, 0), (800, 0)]
+    write_points(folder / f'{name}.gpkg', places, 'EPSG:32633', name=names, left=[-9.0, 1.0, 1.8])
+write_style(folder / 'towns.gpkg', {'type': 'classes', 'field': 'name', 'classes': table})
+write_style(folder / 'residuals.gpkg', {**style, 'field': 'left', 'minimum': 0, 'maximum': 2})
 """
 
 
@@ -113,6 +120,21 @@ def test_polygons(qgis_app, folder):
     assert [c.label() for c in categories] == [name for name, _ in CLASSES.values()]
     shown = [blend(color, 0.6) for _, color in CLASSES.values()]
     assert colors(render(layer), (10, 30, 50)) == shown
+
+
+def test_points(qgis_app, folder):
+    from qgis.core import QgsVectorLayer
+
+    layer = QgsVectorLayer(str(folder / 'towns.gpkg') + '|layername=towns', 'towns', 'ogr')
+    assert layer.renderer().type() == 'categorizedSymbol'
+    shown = {c.value(): c.symbol().color().name() for c in layer.renderer().categories()}
+    assert shown == dict(CLASSES.values())
+    layer = QgsVectorLayer(str(folder / 'residuals.gpkg') + '|layername=residuals', 'r', 'ogr')
+    assert layer.renderer().type() == 'graduatedSymbol'
+    assert layer.renderer().classAttribute() == 'left'
+    # viridis: what lies below, the middle, the last step
+    colors = [layer.renderer().symbolForValue(left).color().name() for left in (-9.0, 1.0, 1.8)]
+    assert colors == ['#440154', '#21918c', '#fde725']
 
 
 def blend(color, opacity):

@@ -5,9 +5,11 @@ QGIS loads both by itself. A style is a small dictionary, either the classes ::
     {'type': 'classes', 'classes': [{'value': 1, 'name': 'water', 'color': '#1f78b4'}]}
 
 of a class raster or, with ``'field': 'class'`` naming the attribute that has the class names, of
-polygons; or a range of values of a raster with one of Matplotlib's colour maps ::
+polygons or points; or a range of values with one of Matplotlib's colour maps ::
 
     {'type': 'range', 'minimum': 0.0, 'maximum': 1.0, 'unit': '', 'ramp': 'viridis'}
+
+of a raster or, with ``field``, of points.
 """
 
 import os
@@ -24,6 +26,8 @@ from torchgeo_ext.staging import disk_full, staged
 _QGIS = '3.22'
 #: Colours a range is drawn with, between which QGIS interpolates.
 _STOPS = 9
+#: Beyond all values.
+_FAR = 1e300
 #: Polygons let the image below them shine through.
 _FILL_OPACITY = 0.6
 
@@ -57,7 +61,7 @@ def write_style(path: str | os.PathLike[str], style: Mapping[str, Any]) -> None:
     """Give an output a style that QGIS applies when it opens the layer.
 
     Args:
-        path: A GeoPackage with polygons; any other file is taken for a raster.
+        path: A GeoPackage with polygons or points; any other file is taken for a raster.
         style: What to draw (see the head of this module).
 
     Raises:
@@ -66,7 +70,7 @@ def write_style(path: str | os.PathLike[str], style: Mapping[str, Any]) -> None:
     """
     path = Path(path)
     if path.suffix.lower() == '.gpkg':
-        _store_style(path, _document(_polygons(style)))
+        _store_style(path, style)
         return
     pipe = Element('pipe')
     pipe.append(_raster(style))
@@ -161,7 +165,11 @@ def _gradient(fractions: list[float], colors: list[str]) -> Element:
     return ramp
 
 
-def _polygons(style: Mapping[str, Any]) -> Element:
+def _features(style: Mapping[str, Any], geometry: str) -> Element:
+    """Draw features of a type of geometry, as a GeoPackage calls it."""
+    points = 'POINT' in geometry
+    if points and style['type'] == 'range':
+        return _graduated(style)
     if style['type'] != 'classes':
         raise ValueError(f'type: polygons are drawn by classes, not by {style["type"]!r}')
     field = style.get('field', 'class')
@@ -177,8 +185,51 @@ def _polygons(style: Mapping[str, Any]) -> Element:
             symbol=str(number),
             render='true',
         )
-        symbols.append(_fill(str(number), entry['color']))
+        symbols.append((_marker if points else _fill)(str(number), entry['color']))
     return renderer
+
+
+def _graduated(style: Mapping[str, Any]) -> Element:
+    """Draw points by steps of one width; the outer ones take what lies beyond."""
+    low, high = float(style['minimum']), float(style['maximum'])
+    renderer = Element(
+        'renderer-v2', type='graduatedSymbol', attr=style['field'], graduatedMethod='GraduatedColor'
+    )
+    ranges = SubElement(renderer, 'ranges')
+    symbols = SubElement(renderer, 'symbols')
+    ends = [low + (high - low) * step / _STOPS for step in range(_STOPS + 1)]
+    colors = _ramp_colors(
+        style.get('ramp', 'viridis'), [step / (_STOPS - 1) for step in range(_STOPS)]
+    )
+    for number, color in enumerate(colors):
+        SubElement(
+            ranges,
+            'range',
+            lower=repr(ends[number] if number else -_FAR),
+            upper=repr(ends[number + 1] if number < _STOPS - 1 else _FAR),
+            label=f'{ends[number]:.4g} - {ends[number + 1]:.4g}',
+            symbol=str(number),
+            render='true',
+        )
+        symbols.append(_marker(str(number), color))
+    return renderer
+
+
+def _marker(name: str, color: str) -> Element:
+    symbol = Element('symbol', type='marker', name=name, alpha='1', clip_to_extent='1')
+    layer = SubElement(symbol, 'layer', {'class': 'SimpleMarker', 'enabled': '1', 'pass': '0'})
+    _options(
+        layer,
+        name='circle',
+        color=_channels(color),
+        outline_color='35,35,35,255',
+        outline_style='solid',
+        outline_width='0.1',
+        outline_width_unit='MM',
+        size='2.2',
+        size_unit='MM',
+    )
+    return symbol
 
 
 def _fill(name: str, color: str) -> Element:
@@ -207,19 +258,20 @@ def _channels(color: str, opacity: float = 1.0) -> str:
     return ','.join(str(number) for number in (*bytes.fromhex(color[1:]), round(255 * opacity)))
 
 
-def _store_style(path: Path, qml: str) -> None:
+def _store_style(path: Path, style: Mapping[str, Any]) -> None:
     """Put a style into a GeoPackage as the default of its layers, in one transaction."""
     try:
         with closing(sqlite3.connect(path)) as database, database:
             layers = database.execute(
-                'SELECT table_name, column_name FROM gpkg_geometry_columns'
+                'SELECT table_name, column_name, geometry_type_name FROM gpkg_geometry_columns'
             ).fetchall()
             database.execute('BEGIN')
             database.execute(_STYLE_TABLE)
             database.execute(_STYLE_CONTENTS)
-            for table, column in layers:
+            for table, column, geometry in layers:
+                qml = _document(_features(style, geometry))
                 database.execute('DELETE FROM layer_styles WHERE f_table_name = ?', (table,))
-                database.execute(_STYLE, (table, column, qml, f'Classes of {table}'))
+                database.execute(_STYLE, (table, column, qml, f'Style of {table}'))
     except sqlite3.OperationalError as error:
         if 'full' in str(error):
             raise disk_full(path) from error

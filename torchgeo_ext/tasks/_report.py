@@ -1,9 +1,8 @@
 """Writes what a training was and how good its result is, as one HTML page without outside parts."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from torchgeo_ext.datamodules._pictures import paint
 from torchgeo_ext.tasks._fit import Fitted
+from torchgeo_ext.tasks._page import facts, page, sentences, table
 from torchgeo_ext.tasks._pictures import curves, png
 
 _NOTHING = '\N{EN DASH}'
@@ -80,26 +80,16 @@ class Report:
         """Give the page."""
         sections = {
             '': self._numbers(),
-            'Data': _table(self.files) + self._class_table(),
+            'Data': table(self.files) + self._class_table(),
             'Hold-out': self._maps(),
             'Training': curves(self.fitted.epochs, self.fitted.best),
             'Classes on the hold-out': self._scores(),
             'Confusion': self._confusion(),
             'Samples of the hold-out': self._samples(),
-            'Parameters': _facts(self.facts),
-            'What to know': _list(self.notes),
+            'Parameters': facts(self.facts),
+            'What to know': sentences(self.notes),
         }
-        body = ''.join(
-            f'<h2>{title}</h2>{content}' if title else content
-            for title, content in sections.items()
-        )
-        css = Path(__file__).with_name('_report.css').read_text(encoding='utf-8')
-        title = escape(self.title)
-        return (
-            f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
-            f'<style>{css}</style></head><body><h1>{title}</h1>'
-            f'<p class="lead">{escape(self.lead)}</p>{body}</body></html>'
-        )
+        return page(self.title, self.lead, sections)
 
     def _numbers(self) -> str:
         scores, best = self.fitted.scores, self.fitted.best
@@ -117,7 +107,7 @@ class Report:
         rows = [
             (_chip(c), str(c.value), f'{c.training:,}', f'{c.validation:,}') for c in self.classes
         ]
-        return _table([heads, *rows], escaped=True)
+        return table([heads, *rows], escaped=True)
 
     def _maps(self) -> str:
         figures = ''.join(
@@ -145,7 +135,7 @@ class Report:
             *(_number(np.nanmean(c)) if not np.isnan(c).all() else _NOTHING for c in columns[2:]),
         )
         total = f'{int(scores.labelled.sum()):,}'
-        return _table([heads, *rows, ('mean', *means, total)], escaped=True) + _ON_SCORES
+        return table([heads, *rows, ('mean', *means, total)], escaped=True) + _ON_SCORES
 
     def _confusion(self) -> str:
         scores = self.fitted.scores
@@ -196,27 +186,6 @@ def _overlay(entry: SplitMap) -> NDArray[Any]:
     strengths = np.array([0, 0.3, 0.45, 0.5])[entry.roles][..., None]
     tinted: NDArray[Any] = entry.image * (1 - strengths) + tints[entry.roles] * strengths
     return tinted
-
-
-def _table(rows: Iterable[Sequence[str]], *, escaped: bool = False) -> str:
-    lines = []
-    for number, row in enumerate(rows):
-        tag = 'td' if number else 'th'
-        cells = (cell if escaped else escape(cell) for cell in row)
-        lines.append(f'<tr>{"".join(f"<{tag}>{cell}</{tag}>" for cell in cells)}</tr>')
-    return f'<table>{"".join(lines)}</table>'
-
-
-def _facts(facts: Mapping[str, Any]) -> str:
-    lines = ''.join(
-        f'<tr><td>{escape(name)}</td><td>{escape(str(value))}</td></tr>'
-        for name, value in facts.items()
-    )
-    return f'<table class="facts">{lines}</table>'
-
-
-def _list(sentences: Iterable[str]) -> str:
-    return f'<ul>{"".join(f"<li>{escape(sentence)}</li>" for sentence in sentences)}</ul>'
 
 
 def _chip(entry: ReportClass) -> str:

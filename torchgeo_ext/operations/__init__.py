@@ -3,6 +3,7 @@
 from torchgeo_ext.operations.assess_damage import assess_damage
 from torchgeo_ext.operations.classify_tiles import classify_tiles
 from torchgeo_ext.operations.cluster_image import cluster_image
+from torchgeo_ext.operations.cluster_places import cluster_places
 from torchgeo_ext.operations.compute_statistics import compute_statistics
 from torchgeo_ext.operations.coregister import coregister
 from torchgeo_ext.operations.create_bundle import create_bundle
@@ -10,12 +11,16 @@ from torchgeo_ext.operations.describe_model import describe_model
 from torchgeo_ext.operations.detect_change import detect_change
 from torchgeo_ext.operations.detect_objects import detect_objects
 from torchgeo_ext.operations.detect_semantic_change import detect_semantic_change
+from torchgeo_ext.operations.embed_grid import embed_grid
 from torchgeo_ext.operations.embed_image import embed_image
+from torchgeo_ext.operations.embed_points import embed_points
 from torchgeo_ext.operations.engine_status import engine_status
 from torchgeo_ext.operations.evaluate_change import evaluate_change
 from torchgeo_ext.operations.evaluate_segmentation import evaluate_segmentation
+from torchgeo_ext.operations.find_similar_places import find_similar_places
 from torchgeo_ext.operations.list_models import list_models
 from torchgeo_ext.operations.match_radiometry import match_radiometry
+from torchgeo_ext.operations.predict_from_location import predict_from_location
 from torchgeo_ext.operations.segment_from_examples import segment_from_examples
 from torchgeo_ext.operations.segment_image import segment_image
 from torchgeo_ext.operations.segment_instances import segment_instances
@@ -27,6 +32,7 @@ __all__ = (
     'assess_damage',
     'classify_tiles',
     'cluster_image',
+    'cluster_places',
     'compute_statistics',
     'coregister',
     'create_bundle',
@@ -34,12 +40,16 @@ __all__ = (
     'detect_change',
     'detect_objects',
     'detect_semantic_change',
+    'embed_grid',
     'embed_image',
+    'embed_points',
     'engine_status',
     'evaluate_change',
     'evaluate_segmentation',
+    'find_similar_places',
     'list_models',
     'match_radiometry',
+    'predict_from_location',
     'segment_from_examples',
     'segment_image',
     'segment_instances',

@@ -12,7 +12,8 @@ from tests.inference.pairs import simulate
 from tests.rasters import write_raster
 from torchgeo_ext.errors import BadInput, Canceled
 from torchgeo_ext.inference.irmad import consistency, fit_irmad
-from torchgeo_ext.inference.pairs import Moments, PixelPairs
+from torchgeo_ext.inference.moments import Moments
+from torchgeo_ext.inference.pairs import PixelPairs
 from torchgeo_ext.inference.reader import RasterSource
 
 

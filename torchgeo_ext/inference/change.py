@@ -16,9 +16,10 @@ from torchgeo_ext.inference.cva import Cva, fit_cva
 from torchgeo_ext.inference.grid import Grid
 from torchgeo_ext.inference.irmad import Irmad, fit_irmad
 from torchgeo_ext.inference.mask import MaskSource
+from torchgeo_ext.inference.moments import pieces
 from torchgeo_ext.inference.otsu import Histogram
 from torchgeo_ext.inference.outputs import RasterClass, RasterOutput
-from torchgeo_ext.inference.pairs import PixelPairs, pieces, window_size
+from torchgeo_ext.inference.pairs import PixelPairs, window_size
 from torchgeo_ext.inference.predict import predict_raster
 from torchgeo_ext.inference.reader import RasterSource
 from torchgeo_ext.progress import Progress, portion, silent

@@ -21,7 +21,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from torchgeo_ext.inference.pairs import Blocks, Floats, Moments, check_moments, per_pixel, pieces
+from torchgeo_ext.inference.moments import Blocks, Floats, Moments, pieces
+from torchgeo_ext.inference.pairs import check_moments, per_pixel
 from torchgeo_ext.progress import Progress, silent
 
 

@@ -37,22 +37,20 @@ from numpy.typing import NDArray
 from scipy import special
 
 from torchgeo_ext.errors import BadInput
-from torchgeo_ext.inference.pairs import (
+from torchgeo_ext.inference.moments import (
+    SINGULAR,
     Blocks,
     Floats,
     Moments,
-    check_moments,
-    per_pixel,
+    dependent,
     pieces,
     pixels_needed,
 )
+from torchgeo_ext.inference.pairs import check_moments, per_pixel
 from torchgeo_ext.progress import Progress, portion, silent
 
 logger = logging.getLogger(__name__)
 
-#: A correlation matrix with a smaller eigenvalue belongs to bands that depend on each other;
-#: canonical correlations found from it would have errors above 1e-5.
-_SINGULAR = 1e-10
 #: Smallest variance of a MAD variate, for dates that are copies of each other: differences of
 #: 3e-5 standard deviations are below the rounding of 16-bit values.
 _SMALLEST_VARIANCE = 1e-9
@@ -241,10 +239,7 @@ def _check_independence(moments: Moments, names: Sequence[str], regularisation: 
     bands = len(names) // 2
     before, after, _ = _correlations(moments, regularisation)
     for matrix, own in ((before, names[:bands]), (after, names[bands:])):
-        values, vectors = linalg.eigh(matrix)
-        if values[0] < _SINGULAR:
-            share = np.abs(vectors[:, 0])
-            involved = [name for name, part in zip(own, share, strict=True) if part > 0.01]
+        if involved := dependent(matrix, own):
             raise BadInput(
                 f'{", ".join(involved)} depend on each other: each of them can be computed from '
                 'the others, so irmad cannot tell them apart.',
@@ -256,7 +251,7 @@ def _has_collapsed(moments: Moments, first: Moments, regularisation: float) -> b
     """Tell whether the weighted pixels say too little about the covariances."""
     if moments.effective < pixels_needed(len(moments.mean)):
         return True
-    if (moments.variance <= _SINGULAR * first.variance).any():
+    if (moments.variance <= SINGULAR * first.variance).any():
         return True
     before, after, _ = _correlations(moments, regularisation)
-    return min(linalg.eigvalsh(before)[0], linalg.eigvalsh(after)[0]) < _SINGULAR
+    return min(linalg.eigvalsh(before)[0], linalg.eigvalsh(after)[0]) < SINGULAR

@@ -6,7 +6,7 @@ Systems, Man, and Cybernetics 9(1), 62-66. https://doi.org/10.1109/TSMC.1979.431
 
 import numpy as np
 
-from torchgeo_ext.inference.pairs import Floats
+from torchgeo_ext.inference.moments import Floats
 
 _BINS = 4096
 

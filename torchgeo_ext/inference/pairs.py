@@ -20,19 +20,11 @@ from rasterio.windows import Window
 from torchgeo_ext.errors import BadInput
 from torchgeo_ext.inference.grid import Grid
 from torchgeo_ext.inference.mask import MaskSource
+from torchgeo_ext.inference.moments import Floats, Moments, pieces, pixels_needed
 from torchgeo_ext.inference.reader import RasterSource, WindowReader
 
-Floats = NDArray[np.float64]
-#: Pixels in pieces (b, n) that can be gone through again and again.
-Blocks = Collection[NDArray[Any]]
-
-#: Valid pixels needed for each band; covariances found from fewer say little.
-_PIXELS_PER_BAND = 10
 #: Values in a block of pixels; memory holds a few float64 copies of one.
 _BLOCK_VALUES = 2**21
-#: Pixels computed at once, few enough for the processor's cache and for BLAS to stay in one thread:
-#: on matrices of a few rows more threads gain nothing, and on a busy machine they lose a lot.
-_PIECE_PIXELS = 2**13
 #: Bytes of decoded blocks that GDAL keeps; by default it takes a share of the whole memory.
 _GDAL_CACHE = 128 * 2**20
 
@@ -119,57 +111,6 @@ class PixelPairs(Collection[NDArray[Any]]):
         self.close()
 
 
-class Moments:
-    """Weighted means and covariances of rows of values, gathered block by block.
-
-    Each block is centred on its own mean before products are summed, and blocks are merged with
-    the update of Chan, T. F., Golub, G. H. & LeVeque, R. J. (1983), Algorithms for computing the
-    sample variance, https://doi.org/10.2307/2683386. So values far from zero cost no digits, and
-    the way pixels are cut into blocks does not show.
-
-    Attributes:
-        weight: Sum of all weights.
-        squares: Sum of all squared weights.
-        mean: Means (b,).
-        scatter: Weighted sums of products of centred values (b, b).
-    """
-
-    def __init__(self, rows: int) -> None:
-        self.weight = self.squares = 0.0
-        self.mean: Floats = np.zeros(rows)
-        self.scatter: Floats = np.zeros((rows, rows))
-
-    @property
-    def covariance(self) -> Floats:
-        """Covariance matrix (b, b)."""
-        return self.scatter / self.weight
-
-    @property
-    def variance(self) -> Floats:
-        """Variances (b,)."""
-        return np.diag(self.scatter) / self.weight
-
-    @property
-    def effective(self) -> float:
-        """How many pixels of equal weight would say as much (Kish's effective sample size)."""
-        return self.weight**2 / self.squares if self.weight else 0.0
-
-    def add(self, values: Floats, weights: Floats | None = None) -> None:
-        """Add a block of values (b, n) with weights (n,), all 1 if not given."""
-        weight = float(values.shape[1] if weights is None else weights.sum())
-        if weight == 0:
-            return
-        mean = values.sum(1) / weight if weights is None else values @ weights / weight
-        centred = values - mean[:, None]
-        scatter = centred @ (centred if weights is None else centred * weights).T
-        total = self.weight + weight
-        step = mean - self.mean
-        self.scatter += scatter + np.outer(step, step) * (self.weight * weight / total)
-        self.mean = self.mean + step * (weight / total)
-        self.weight = total
-        self.squares += weight if weights is None else float(weights @ weights)
-
-
 def window_size(bands: int) -> int:
     """Return the side of windows of two dates of ``bands`` bands that bound the memory used."""
     side = math.isqrt(_BLOCK_VALUES // (2 * bands))
@@ -208,11 +149,6 @@ def _told(reader: WindowReader) -> list[str]:
     return [(reader.dataset.descriptions[band - 1] or '').strip() for band in reader.bands]
 
 
-def pixels_needed(rows: int) -> int:
-    """Return how many pixels it takes for the covariances of all bands of both dates."""
-    return _PIXELS_PER_BAND * rows
-
-
 def check_moments(moments: Moments, names: Sequence[str]) -> None:
     """Refuse pixels that are too few, and bands that say nothing.
 
@@ -239,12 +175,6 @@ def check_moments(moments: Moments, names: Sequence[str]) -> None:
             f'There is only one value in {", ".join(constant)}.',
             f'Leave such bands out with {" and ".join(arguments)}.',
         )
-
-
-def pieces(block: NDArray[Any]) -> Iterator[Floats]:
-    """Cut a block of pixels (b, n) into pieces in float64 that are quick to compute with."""
-    for start in range(0, block.shape[1], _PIECE_PIXELS):
-        yield block[:, start : start + _PIECE_PIXELS].astype(np.float64)
 
 
 def per_pixel(function: Callable[[Floats], Floats], pairs: torch.Tensor) -> torch.Tensor:

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from torchgeo_ext.errors import BadInput
 from torchgeo_ext.inference.irmad import Irmad, fit_irmad
-from torchgeo_ext.inference.pairs import Floats, Moments, PixelPairs, check_moments, pieces
+from torchgeo_ext.inference.moments import Floats, Moments, pieces
+from torchgeo_ext.inference.pairs import PixelPairs, check_moments
 from torchgeo_ext.progress import Progress, portion, silent
 
 logger = logging.getLogger(__name__)

@@ -21,6 +21,7 @@ from torchgeo_ext.operations.find_similar_places import find_similar_places
 from torchgeo_ext.operations.list_models import list_models
 from torchgeo_ext.operations.match_radiometry import match_radiometry
 from torchgeo_ext.operations.predict_from_location import predict_from_location
+from torchgeo_ext.operations.reduce_bands import reduce_bands
 from torchgeo_ext.operations.segment_from_examples import segment_from_examples
 from torchgeo_ext.operations.segment_image import segment_image
 from torchgeo_ext.operations.segment_instances import segment_instances
@@ -50,6 +51,7 @@ __all__ = (
     'list_models',
     'match_radiometry',
     'predict_from_location',
+    'reduce_bands',
     'segment_from_examples',
     'segment_image',
     'segment_instances',

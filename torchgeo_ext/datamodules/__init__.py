@@ -6,6 +6,7 @@ from torchgeo_ext.datamodules.geotiff import GeoTIFFDataModule
 from torchgeo_ext.datamodules.objects import ObjectDataModule
 from torchgeo_ext.datamodules.reben import ReBENDataModule
 from torchgeo_ext.datamodules.s2100k import S2100kDataModule
+from torchgeo_ext.datamodules.scenes import SceneDataModule
 
 __all__ = (
     'ChangePairDataModule',
@@ -14,4 +15,5 @@ __all__ = (
     'ObjectDataModule',
     'ReBENDataModule',
     'S2100kDataModule',
+    'SceneDataModule',
 )

@@ -6,6 +6,7 @@ becomes a bundle.
 
 import dataclasses
 import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,18 +16,28 @@ from rasterio.warp import transform_bounds
 from torchgeo_ext.bundles import Band, ModelClass
 from torchgeo_ext.bundles.bands import raster_bands
 from torchgeo_ext.datamodules._parts import TRAINING, VALIDATION
+from torchgeo_ext.datamodules._survey import BandValues
 from torchgeo_ext.datasets._image import Image
 from torchgeo_ext.datasets._scene_dataset import SceneDataset
 from torchgeo_ext.inference.area import pixel_area
+from torchgeo_ext.inference.grid import Grid
 from torchgeo_ext.sensors import SensorBand, identify_bands, sensor
 
 if TYPE_CHECKING:
     from torchgeo_ext.datamodules.geotiff import GeoTIFFDataModule
 
 
-def bands_of(module: 'GeoTIFFDataModule') -> tuple[Band, ...]:
-    """Describe the bands, with statistics of the training blocks."""
-    values, image = module.survey.values, module.labelled.scenes[0].images[0]
+def bands_of(
+    dataset: SceneDataset, values: BandValues, described: Sequence[SensorBand]
+) -> tuple[Band, ...]:
+    """Describe the bands, with statistics of what was learned from.
+
+    Args:
+        dataset: The rasters.
+        values: The statistics.
+        described: What :func:`describe_bands` tells.
+    """
+    image = dataset.scenes[0].images[0]
     nodata = _nodata(image)
     return tuple(
         Band(
@@ -41,7 +52,7 @@ def bands_of(module: 'GeoTIFFDataModule') -> tuple[Band, ...]:
             minimum=float(values.minimum[i]),
             maximum=float(values.maximum[i]),
         )
-        for i, band in enumerate(module.described)
+        for i, band in enumerate(described)
     )
 
 
@@ -99,33 +110,35 @@ def classes_of(module: 'GeoTIFFDataModule', *, binary: bool) -> tuple[ModelClass
     )
 
 
-def resolutions_of(module: 'GeoTIFFDataModule') -> tuple[float | None, float | None]:
+def resolutions_of(grids: Iterable[Grid]) -> tuple[float | None, float | None]:
     """Give the range of pixel sizes, in metres, that a model should do well with."""
-    grids = [grid for grid in module.labelled.grids if grid.crs is not None]
-    if not grids:
+    sizes = [pixel_area(grid) ** 0.5 for grid in grids if grid.crs is not None]
+    if not sizes:
         return None, None
-    sizes = [pixel_area(grid) ** 0.5 for grid in grids]
     return 0.75 * min(sizes), 1.5 * max(sizes)
 
 
-def extent_of(module: 'GeoTIFFDataModule') -> tuple[float, float, float, float] | None:
+def extent_of(grids: Iterable[Grid]) -> tuple[float, float, float, float] | None:
     """Give west, south, east and north of all rasters in degrees."""
-    grids = [grid for grid in module.labelled.grids if grid.crs is not None]
-    if not grids:
+    placed = [grid for grid in grids if grid.crs is not None]
+    if not placed:
         return None
-    boxes = np.array([transform_bounds(grid.crs, 'EPSG:4326', *grid.bounds) for grid in grids])
+    boxes = np.array([transform_bounds(grid.crs, 'EPSG:4326', *grid.bounds) for grid in placed])
     (west, south), (east, north) = boxes[:, :2].min(0), boxes[:, 2:].max(0)
     return float(west), float(south), float(east), float(north)
 
 
 def card_of(module: 'GeoTIFFDataModule') -> dict[str, Any]:
     """Give what the bundle of a model says of its data, as plain values."""
-    finest, coarsest = resolutions_of(module)
-    extent = extent_of(module)
+    finest, coarsest = resolutions_of(module.labelled.grids)
+    extent = extent_of(module.labelled.grids)
     return {
         'name': module.name,
         'description': describe(module),
-        'bands': [dataclasses.asdict(band) for band in bands_of(module)],
+        'bands': [
+            dataclasses.asdict(band)
+            for band in bands_of(module.labelled, module.survey.values, module.described)
+        ],
         'classes': [dataclasses.asdict(entry) for entry in classes_of(module, binary=False)],
         'tile_size': module.patch_size,
         'halo': module.patch_size // 8,

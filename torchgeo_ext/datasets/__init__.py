@@ -25,6 +25,7 @@ from torchgeo_ext.datasets.pxclcd import PXCLCD
 from torchgeo_ext.datasets.raster_series import RasterSeries
 from torchgeo_ext.datasets.reben import ReBEN
 from torchgeo_ext.datasets.s2looking import S2Looking
+from torchgeo_ext.datasets.scene_patches import ScenePatches
 from torchgeo_ext.datasets.second import SECOND
 from torchgeo_ext.datasets.star import STAR
 from torchgeo_ext.datasets.sysucd import SYSUCD
@@ -60,6 +61,7 @@ __all__ = (
     'RasterSeries',
     'ReBEN',
     'S2Looking',
+    'ScenePatches',
     'TiledRaster',
     'VectorLabels',
     'XBDDamage',

@@ -26,6 +26,7 @@ from torchgeo_ext.operations.segment_from_examples import segment_from_examples
 from torchgeo_ext.operations.segment_image import segment_image
 from torchgeo_ext.operations.segment_instances import segment_instances
 from torchgeo_ext.operations.train_change import train_change
+from torchgeo_ext.operations.train_classifier import train_classifier
 from torchgeo_ext.operations.train_segmentation import train_segmentation
 from torchgeo_ext.operations.update_map import update_map
 
@@ -56,6 +57,7 @@ __all__ = (
     'segment_image',
     'segment_instances',
     'train_change',
+    'train_classifier',
     'train_segmentation',
     'update_map',
 )

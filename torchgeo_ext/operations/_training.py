@@ -14,6 +14,7 @@ from torchgeo_ext.staging import staged
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from lightning.pytorch import LightningModule
     from numpy.typing import NDArray
 
     from torchgeo_ext.bundles import BundleCard
@@ -65,7 +66,7 @@ class Settings:
     epochs: int
     patience: int
     learning_rate: float
-    loss: Loss
+    loss: Loss | Literal['bce']
     class_weights: Balance
     validation_fraction: float
     block_size: int
@@ -143,7 +144,6 @@ def train(
     Returns:
         What was trained and how good it is.
     """
-    from torchgeo_ext.bundles import write_bundle
     from torchgeo_ext.bundles._write import check_bundle_folder
     from torchgeo_ext.operations._training_report import make_report
     from torchgeo_ext.tasks._fit import seeded
@@ -154,16 +154,38 @@ def train(
     # the user who stopped the training early wants the model and will not wait for more
     ending = silent if done.fitted.ending == 'canceled' else portion(progress, 0.95, 1)
     ending(0, 'writing the report')
-    page = make_report(done).html()
+    write_model(folder, make_card(done), done.task, make_report(done).html(), report, ending)
+    return done
+
+
+def write_model(
+    folder: StrPath,
+    card: 'BundleCard',
+    task: 'LightningModule',
+    page: str,
+    report: StrPath | None,
+    progress: Progress,
+) -> None:
+    """Write a trained model with its report.
+
+    Args:
+        folder: Folder of the bundle.
+        card: Describes the model.
+        task: The model.
+        page: The report.
+        report: Where to write the report as well, if not only into the bundle.
+        progress: Told how far the work is.
+    """
+    from torchgeo_ext.bundles import write_bundle
+
     with tempfile.TemporaryDirectory() as temporary:
         file = Path(temporary, 'report.html')
         file.write_text(page, encoding='utf-8')
-        ending(0.5, 'writing the bundle')
-        write_bundle(folder, make_card(done), done.task, [file])
+        progress(0.5, 'writing the bundle')
+        write_bundle(folder, card, task, [file])
     if report is not None:
         with staged(report, 'report') as part:
             part.write_text(page, encoding='utf-8')
-    return done
 
 
 def _fit(
@@ -264,18 +286,18 @@ def make_card(done: Training) -> 'BundleCard':
         resolutions_of,
     )
 
-    hparams = done.task.hparams
+    module, hparams = done.datamodule, done.task.hparams
     arguments = {
         key: hparams[key] for key in ('model', 'backbone', 'in_channels', 'task', 'num_classes')
     }
     tile, halo = _tile(done)
-    finest, coarsest = resolutions_of(done.datamodule)
+    finest, coarsest = resolutions_of(module.labelled.grids)
     return BundleCard(
         name=done.name,
-        description=describe(done.datamodule),
+        description=describe(module),
         task=done.kind,
-        bands=bands_of(done.datamodule),
-        classes=classes_of(done.datamodule, binary=done.binary),
+        bands=bands_of(module.labelled, module.survey.values, module.described),
+        classes=classes_of(module, binary=done.binary),
         architecture={
             'class': _architecture_class(done),
             'arguments': {key: value for key, value in arguments.items() if value is not None},
@@ -288,7 +310,7 @@ def make_card(done: Training) -> 'BundleCard':
         resolution_maximum=coarsest,
         license=done.settings.license,
         training=_facts(done),
-        extent=extent_of(done.datamodule),
+        extent=extent_of(module.labelled.grids),
     )
 
 
@@ -332,23 +354,32 @@ def _facts(done: Training) -> dict[str, Any]:
         'labels': Path(str(module.kwargs['labels'])).name,
         'settings': settings,
         'start': done.start,
-        'epochs': len(fitted.epochs),
-        'best_epoch': fitted.best.number,
-        'ending': fitted.ending,
-        'hold_out': {
-            'overall_accuracy': fitted.scores.overall_accuracy,
-            'mean_iou': fitted.scores.mean_iou,
-            'mean_f1': fitted.scores.mean_f1,
-            'iou': _by_name(names, fitted.scores.iou),
-            'f1': _by_name(names, fitted.scores.f1),
-            'confusion': fitted.scores.matrix.astype(int).tolist(),
-        },
-        'training_pixels': _by_name(names, module.survey.counts(TRAINING)),
+        **outcome(fitted, names),
+        'training_pixels': by_name(names, module.survey.counts(TRAINING)),
         'versions': versions(),
     }
 
 
-def _by_name(names: list[str], values: 'NDArray[Any]') -> dict[str, float | None]:
+def outcome(fitted: 'Fitted', names: list[str]) -> dict[str, Any]:
+    """Tell how a training ended and how good its result is."""
+    scores = fitted.scores
+    return {
+        'epochs': len(fitted.epochs),
+        'best_epoch': fitted.best.number,
+        'ending': fitted.ending,
+        'hold_out': {
+            'overall_accuracy': scores.overall_accuracy,
+            'mean_iou': scores.mean_iou,
+            'mean_f1': scores.mean_f1,
+            'iou': by_name(names, scores.iou),
+            'f1': by_name(names, scores.f1),
+            'confusion': scores.matrix.astype(int).tolist(),
+        },
+    }
+
+
+def by_name(names: list[str], values: 'NDArray[Any]') -> dict[str, float | None]:
+    """Name the values of classes; those that are not known become None."""
     return {
         name: None if value != value else value
         for name, value in zip(names, values.tolist(), strict=True)

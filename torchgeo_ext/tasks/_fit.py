@@ -89,7 +89,7 @@ def fit(
     The epoch with the highest mean IoU on the hold-out counts; the task has its state afterwards.
 
     Args:
-        task: With ``MaskedLabels``.
+        task: Gives ``val_scores()`` and logs ``val_mIoU``, as those with ``MaskedLabels``.
         datamodule: Gives training and validation batches.
         epochs: How many at most.
         patience: Ends after so many epochs without a better one; 0 never does.
@@ -184,7 +184,7 @@ class _BestSoFar(Callback):
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # comes before the task's own, which starts counting anew
-        self._latest = Scores.of(pl_module.val_metrics)  # type: ignore[arg-type]  # not a Tensor
+        self._latest = pl_module.val_scores()  # type: ignore[operator]  # not a Tensor
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.diverged:

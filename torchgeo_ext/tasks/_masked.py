@@ -16,7 +16,7 @@ from torch.optim import AdamW
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torchgeo.tasks.mixins import ClassificationMixin
 from torchmetrics import MetricCollection
-from torchmetrics.classification import MulticlassConfusionMatrix
+from torchmetrics.classification import MulticlassConfusionMatrix, MultilabelConfusionMatrix
 
 from torchgeo_ext.errors import BadInput
 
@@ -98,6 +98,23 @@ class PixelConfusion(MulticlassConfusionMatrix):
         super().update(predicted, mask.long().reshape(predicted.shape))
 
 
+class LabelConfusion(MultilabelConfusionMatrix):
+    """Counts decisions about each label by whether it holds (row) and was predicted (column).
+
+    It takes logits for what they are, as :class:`PixelConfusion` does.
+
+    Args:
+        num_labels: How many labels there are.
+    """
+
+    def __init__(self, num_labels: int) -> None:
+        super().__init__(num_labels, validate_args=False)
+
+    def update(self, logits: Tensor, labels: Tensor) -> None:
+        """Add logits (b, k) and labels (b, k), 0 or 1."""
+        super().update((logits > 0).long(), labels.long())
+
+
 class MaskedLabels(ClassificationMixin):
     """Mix-in for TorchGeo's tasks: masked losses, and scores from one confusion matrix.
 
@@ -132,6 +149,10 @@ class MaskedLabels(ClassificationMixin):
             'optimizer': optimizer,
             'lr_scheduler': {'scheduler': scheduler, 'monitor': 'val_loss'},
         }
+
+    def val_scores(self) -> 'Scores':
+        """Give the scores of what was validated so far in this epoch."""
+        return Scores.of(self.val_metrics)
 
     def on_train_epoch_end(self) -> None:
         """Log training scores."""
@@ -222,6 +243,27 @@ class Scores:
         present = self.labelled > 0
         ratio: NDArray[np.float64] = np.where(present, part / np.where(present, whole, 1), np.nan)
         return ratio
+
+
+class LabelScores(Scores):
+    """Scores of several labels at once.
+
+    Args:
+        matrices: (k, 2, 2) decisions about each label, by whether it holds (row) and whether it was
+            predicted (column).
+    """
+
+    def __init__(self, matrices: NDArray[Any]) -> None:
+        self.matrix = np.asarray(matrices, dtype=np.float64)
+        self.hits = self.matrix[:, 1, 1]
+        self.labelled = self.matrix[:, 1].sum(1)
+        self.predicted = self.matrix[:, :, 1].sum(1)
+
+    @property
+    def overall_accuracy(self) -> float:
+        """Share of the decisions about single labels that are right."""
+        right = self.matrix[:, [0, 1], [0, 1]].sum()
+        return float(right / self.matrix.sum()) if self.matrix.any() else math.nan
 
 
 def _mean(values: NDArray[np.float64]) -> float:

@@ -64,6 +64,7 @@ class Report:
         samples: Tiles of the hold-out.
         facts: Parameters, sizes and versions by name.
         notes: Sentences a reader must know.
+        counted: What is counted: pixels, or whole examples.
     """
 
     title: str
@@ -75,6 +76,7 @@ class Report:
     samples: Sequence[Sample]
     facts: Mapping[str, Any]
     notes: Sequence[str]
+    counted: str = 'pixels'
 
     def html(self) -> str:
         """Give the page."""
@@ -84,7 +86,8 @@ class Report:
             'Hold-out': self._maps(),
             'Training': curves(self.fitted.epochs, self.fitted.best),
             'Classes on the hold-out': self._scores(),
-            'Confusion': self._confusion(),
+            # where several classes hold at once, none stands for another
+            **({'Confusion': self._confusion()} if self.fitted.scores.matrix.ndim == 2 else {}),
             'Samples of the hold-out': self._samples(),
             'Parameters': facts(self.facts),
             'What to know': sentences(self.notes),
@@ -103,7 +106,7 @@ class Report:
         return f'<div class="numbers">{cells}</div><p class="small">On the hold-out.</p>'
 
     def _class_table(self) -> str:
-        heads = ('class', 'value', 'training pixels', 'hold-out pixels')
+        heads = ('class', 'value', f'training {self.counted}', f'hold-out {self.counted}')
         rows = [
             (_chip(c), str(c.value), f'{c.training:,}', f'{c.validation:,}') for c in self.classes
         ]
@@ -116,14 +119,14 @@ class Report:
             for entry in self.maps
         )
         return (
-            '<p class="small">Blue: blocks to learn from. Red: blocks held out. Dark: strips '
-            'around those, used for neither. Not coloured: no labels.</p>'
+            '<p class="small">Blue: to learn from. Red: held out. Dark: next to those, used for '
+            'neither. Not coloured: no labels.</p>'
             f'<div class="map">{figures}</div>'
         )
 
     def _scores(self) -> str:
         scores = self.fitted.scores
-        heads = ('class', 'IoU', 'F1', 'precision', 'recall', 'pixels')
+        heads = ('class', 'IoU', 'F1', 'precision', 'recall', self.counted)
         columns = (scores.iou, scores.f1, scores.precision, scores.recall)
         rows = [
             (_chip(entry), *(_number(c[i]) for c in columns), f'{int(scores.labelled[i]):,}')
@@ -157,9 +160,10 @@ class Report:
         overall = _percent(scores.overall_accuracy)
         head = ''.join(f'<th>{word}</th>' for word in heads)
         lines = ''.join(f'<tr>{row}</tr>' for row in rows)
+        counted = self.counted.capitalize()
         return (
             f'<table><tr>{head}</tr>{lines}<tr><td>precision</td>{precision}<td>{overall}</td></tr>'
-            '</table><p class="small">Pixels, and their share of the row | of the column.</p>'
+            f'</table><p class="small">{counted}, and their share of the row | of the column.</p>'
         )
 
     def _samples(self) -> str:

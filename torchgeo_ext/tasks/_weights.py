@@ -15,7 +15,10 @@ from torchgeo_ext.errors import BadInput, BadParameter
 from torchgeo_ext.models.channels import Adaptation, adapt_channels
 
 #: How names begin in checkpoints of tasks, of data parallel training, and of backbones.
-_PREFIXES = ('', 'model.', 'module.', 'encoder.', 'model.encoder.', 'backbone.', 'backbone.model.')
+_PREFIXES = (
+    '', 'model.', 'module.', 'encoder.', 'model.encoder.', 'backbone.', 'backbone.model.',
+    'model.backbone.',
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

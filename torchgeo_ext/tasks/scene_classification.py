@@ -17,7 +17,13 @@ from torchgeo_ext.errors import BadInput, BadParameter
 from torchgeo_ext.models.features import Backbone, backbone_features
 from torchgeo_ext.models.inputs import preprocessing_of
 from torchgeo_ext.preprocessing import Preprocessing
-from torchgeo_ext.tasks._masked import LabelledPixels
+from torchgeo_ext.tasks._masked import (
+    LabelConfusion,
+    LabelledPixels,
+    LabelScores,
+    PixelConfusion,
+    Scores,
+)
 from torchgeo_ext.tasks._vectors import vector_width
 
 
@@ -136,6 +142,27 @@ class SceneClassification(Classification):
         if self.hparams['task'] != 'multiclass':
             self.criterion = LabelledPixels(self.criterion, self.hparams['ignore_index'])
 
+    def configure_metrics(self) -> None:
+        """Set up TorchGeo's metrics, and a count of what is confused in validation."""
+        super().configure_metrics()
+        labels = self.hparams['num_labels']
+        self.val_confusion = (
+            LabelConfusion(labels)
+            if self.hparams['task'] == 'multilabel'
+            else PixelConfusion(self.hparams['num_classes'] or 2, self.hparams['ignore_index'])
+        )
+
+    def val_scores(self) -> Scores:
+        """Give the scores of what was validated so far in this epoch."""
+        found = self.val_confusion.compute().cpu().numpy()
+        return LabelScores(found) if self.hparams['task'] == 'multilabel' else Scores(found)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log TorchGeo's scores, and the mean IoU of what is said of images."""
+        super().on_validation_epoch_end()
+        self.log('val_mIoU', self.val_scores().mean_iou)
+        self.val_confusion.reset()
+
     def forward(self, x: Tensor) -> Tensor:
         """Classify images (b, c, h, w): logits (b, k)."""
         logits: Tensor = self.model(self.prepare(x))
@@ -163,7 +190,10 @@ class SceneClassification(Classification):
         image, label = labelled['image'], labelled['label']
         if not len(image):
             return
-        logits = self(image).squeeze(1)
+        logits = self(image)
+        if stage == 'val':
+            self.val_confusion(logits, label)
+        logits = logits.squeeze(1)
         getattr(self, f'{stage}_metrics')(logits, label)
         loss = self.criterion(logits, label.float() if self.hparams['loss'] == 'bce' else label)
         self.log(f'{stage}_loss', loss, batch_size=len(image))

@@ -66,6 +66,7 @@ from torchgeo_ext.models.fsgnet import FSGNet, fsgnet
 from torchgeo_ext.models.fusu import FUSUNet, fusu
 from torchgeo_ext.models.hyscdg import HySCDG, hyscdg
 from torchgeo_ext.models.lenet import LENet, lenet
+from torchgeo_ext.models.lessvit import LESSViT, LESSViTMAE, lessvit_base, lessvit_mae_base
 from torchgeo_ext.models.location import (
     FourierEncoder,
     LocationEncoder,
@@ -158,6 +159,8 @@ __all__ = (
     'FourierEncoder',
     'HySCDG',
     'LENet',
+    'LESSViT',
+    'LESSViTMAE',
     'LocationEncoder',
     'MFNet',
     'MFNet_Weights',
@@ -219,6 +222,8 @@ __all__ = (
     'fusu',
     'hyscdg',
     'lenet',
+    'lessvit_base',
+    'lessvit_mae_base',
     'location_fourier',
     'location_harmonics',
     'location_wrap',

@@ -3,6 +3,7 @@
 Axes: b batch, d features, h height, w width, k classes, n example pixels.
 """
 
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -212,6 +213,31 @@ def held_out_accuracy(
         Share of the pixels that get the right class, averaged over classes; ``None`` if there are
         too few examples.
     """
+
+    def fit(known: NDArray[np.float32], theirs: NDArray[np.intp]) -> nn.Module:
+        return fit_classifier(method, known, theirs, count, neighbours)
+
+    return accuracy_elsewhere(fit, features, classes, places)
+
+
+def accuracy_elsewhere(
+    fit: Callable[[NDArray[np.float32], NDArray[np.intp]], nn.Module],
+    features: NDArray[np.float32],
+    classes: NDArray[np.intp],
+    places: NDArray[np.float64],
+) -> float | None:
+    """Tell how well a classifier does in parts of the image that it has not seen.
+
+    Args:
+        fit: Makes a classifier, from features (b, d, h, w) to scores (b, k, h, w), of examples.
+        features: Of the examples (n, d).
+        classes: Class of each (n).
+        places: Column and row (n, 2) of the middle of the example that a pixel belongs to.
+
+    Returns:
+        Share of the pixels that get the right class, averaged over classes; ``None`` if there are
+        too few examples.
+    """
     different = len(np.unique(places, axis=0))
     if different < 2:
         return None
@@ -221,7 +247,7 @@ def held_out_accuracy(
         held = parts == part
         if len(np.unique(classes[~held])) < 2:
             return None
-        fitted = fit_classifier(method, features[~held], classes[~held], count, neighbours)
+        fitted = fit(features[~held], classes[~held])
         with torch.inference_mode():
             scores = fitted(torch.from_numpy(features[held]).T[None, :, :, None])
         right[held] = scores[0, :, :, 0].argmax(0).numpy() == classes[held]

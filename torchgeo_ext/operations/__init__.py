@@ -1,6 +1,7 @@
 """What a user can do: one file per operation."""
 
 from torchgeo_ext.operations.assess_damage import assess_damage
+from torchgeo_ext.operations.classify_spectra import classify_spectra
 from torchgeo_ext.operations.classify_tiles import classify_tiles
 from torchgeo_ext.operations.cluster_image import cluster_image
 from torchgeo_ext.operations.cluster_places import cluster_places
@@ -8,9 +9,11 @@ from torchgeo_ext.operations.compute_statistics import compute_statistics
 from torchgeo_ext.operations.coregister import coregister
 from torchgeo_ext.operations.create_bundle import create_bundle
 from torchgeo_ext.operations.describe_model import describe_model
+from torchgeo_ext.operations.detect_anomalies import detect_anomalies
 from torchgeo_ext.operations.detect_change import detect_change
 from torchgeo_ext.operations.detect_objects import detect_objects
 from torchgeo_ext.operations.detect_semantic_change import detect_semantic_change
+from torchgeo_ext.operations.detect_target import detect_target
 from torchgeo_ext.operations.embed_grid import embed_grid
 from torchgeo_ext.operations.embed_image import embed_image
 from torchgeo_ext.operations.embed_points import embed_points
@@ -32,6 +35,7 @@ from torchgeo_ext.operations.update_map import update_map
 
 __all__ = (
     'assess_damage',
+    'classify_spectra',
     'classify_tiles',
     'cluster_image',
     'cluster_places',
@@ -39,9 +43,11 @@ __all__ = (
     'coregister',
     'create_bundle',
     'describe_model',
+    'detect_anomalies',
     'detect_change',
     'detect_objects',
     'detect_semantic_change',
+    'detect_target',
     'embed_grid',
     'embed_image',
     'embed_points',

@@ -40,20 +40,26 @@ class Examples:
     places: NDArray[np.float64]
 
 
-def read_examples(path: str, class_field: str, source: RasterSource, grid: Grid) -> Examples:
+def read_examples(
+    path: str, class_field: str | None, source: RasterSource, grid: Grid, fewest: int = 2
+) -> Examples:
     """Read the pixels of example features.
 
     Args:
         path: The layer, optionally followed by ``|layername=NAME``.
-        class_field: Its field with the class, text or whole numbers.
+        class_field: Its field with the class, text or whole numbers; None if all are of one.
         source: Raster of what is known of each pixel.
         grid: Its pixels.
+        fewest: Classes there must be.
 
     Raises:
-        BadInput: If there are less than two classes with a valid pixel, or one has none.
+        BadInput: If there are fewer classes with a valid pixel, or one has none.
     """
     drawn = read_features(path, class_field, grids=[grid], argument='examples', any_geometry=True)
-    _, values, names = class_codes(drawn, class_field, None)
+    if class_field is None:
+        values, names = np.ones(len(drawn), np.int64), {1: 'examples'}
+    else:
+        _, values, names = class_codes(drawn, class_field, None)
     legend = make_classes(np.unique(values).tolist(), names)
     codes = np.searchsorted([entry.value for entry in legend], values)
     middle = grid.bounds.left + (grid.bounds.right - grid.bounds.left) / 2
@@ -65,7 +71,7 @@ def read_examples(path: str, class_field: str, source: RasterSource, grid: Grid)
         )
     features, valid = _values(source, grid, found)
     examples = Examples(legend, features, found.codes[valid], found.middles[found.owners[valid]])
-    _check(examples, path)
+    _check(examples, path, fewest)
     return examples
 
 
@@ -169,7 +175,7 @@ def _values(
     return features[valid], valid
 
 
-def _check(examples: Examples, path: str) -> None:
+def _check(examples: Examples, path: str, fewest: int) -> None:
     counts = np.bincount(examples.classes, minlength=len(examples.legend))
     without = [entry.name for entry, n in zip(examples.legend, counts, strict=True) if not n]
     if without:
@@ -178,7 +184,7 @@ def _check(examples: Examples, path: str) -> None:
             'not claimed by another class.',
             'Draw an example on the image, or delete those of this class.',
         )
-    if len(examples.legend) < 2:
+    if len(examples.legend) < fewest:
         raise BadInput(
             f'examples: {path} has a single class on the image, {examples.legend[0].name}.',
             'Draw examples of at least two classes.',

@@ -29,6 +29,7 @@ def map_classes(
     confidence: Any = None,
     polygons: Any,
     minimum_area: float,
+    tile_size: int = TILE,
     progress: Progress,
 ) -> tuple[Styles, dict[str, float]]:
     """Write a map of classes, and confidence and polygons if they are wanted.
@@ -45,6 +46,7 @@ def map_classes(
         confidence: Raster of the highest score to write, or None.
         polygons: The GeoPackage to write, or None.
         minimum_area: Leave out smaller polygons, in square metres.
+        tile_size: Height and width of what is classified at once.
         progress: Told how far the work is.
 
     Returns:
@@ -70,7 +72,7 @@ def map_classes(
         source,
         grid,
         outputs,
-        tile_size=TILE,
+        tile_size=tile_size,
         merge='crop',
         device=device,
         mask=mask,

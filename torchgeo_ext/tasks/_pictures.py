@@ -41,6 +41,11 @@ def curves(epochs: Sequence[Epoch], best: Epoch) -> str:
         axes.grid(alpha=0.3)
         axes.legend(frameon=False)
         axes.spines[['top', 'right']].set_visible(False)
+    return svg(figure)
+
+
+def svg(figure: Figure) -> str:
+    """Write a figure as SVG that stands inside a page."""
     file = io.StringIO()
     # no date and no random names, so that the same run gives the same picture
     with rc_context({'svg.hashsalt': 'torchgeo_ext'}):

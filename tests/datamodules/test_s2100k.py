@@ -106,6 +106,9 @@ def test_parts_are_apart_and_repeat_themselves(root, split):
     again = module_of(root, 'test', split=split, share=0.25)
     assert set(again.test_dataset.indices) == val
     assert again.train_dataset is None
+    everything = module_of(root, split=split, share=0)
+    assert len(everything.train_dataset) == s2100k.PATCHES - 1
+    assert everything.val_dataset is None
 
 
 def test_blocks_are_held_out_with_a_margin(globe):
@@ -129,8 +132,8 @@ def test_blocks_are_held_out_with_a_margin(globe):
 
 
 def test_what_cannot_be_is_refused(root, globe):
-    with pytest.raises(BadParameter, match='share is 0'):
-        S2100kDataModule(share=0)
+    with pytest.raises(BadParameter, match='share is 1'):
+        S2100kDataModule(share=1)
     with pytest.raises(BadParameter, match='crop_size is 0'):
         S2100kDataModule(crop_size=0)
     with pytest.raises(BadParameter, match='jitter is -1'):

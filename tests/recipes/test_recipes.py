@@ -140,6 +140,10 @@ def small(config, root):
         data |= {'root': str(root), 'patch_size': SIZE}
     else:
         further['root'] = str(root)
+    if 'root' in data:
+        data['root'] = str(root)
+    if 'crop_size' in data:
+        data['crop_size'] = SIZE
     if 'tile_size' in further:
         further['tile_size'] = SIZE
     further.pop('unseen', None)  # made-up files are of made-up events
@@ -199,7 +203,7 @@ def test_published_recipes_take_own_files(recipe, tmp_path, monkeypatch):
 
 def test_published_recipes_are_what_they_are_called():
     for recipe in PUBLISHED:
-        config, (system, dataset) = read(recipe), recipe.stem.split('_')
+        config, (system, dataset) = read(recipe), recipe.stem.rsplit('_', 1)
         network = config['model']['init_args']['model']
         assert network.startswith(system), recipe
         found = dataset_of(config).rpartition('.')[2].lower()

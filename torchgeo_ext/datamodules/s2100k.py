@@ -6,6 +6,7 @@ from typing import Any, Literal
 import kornia.augmentation as K
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import Subset
 from torchgeo.datamodules import NonGeoDataModule
@@ -53,7 +54,8 @@ class S2100kDataModule(NonGeoDataModule):
         crop_size: Height and width of what is shown of a patch, in pixels: 256 for ResNets, 224 for
             vision transformers.
         split: ``blocked`` or ``random``.
-        share: Which part of the patches to validate by.
+        share: Which part of the patches to validate by; 0 for none, to learn from all of them with
+            ``limit_val_batches: 0`` of the trainer.
         block_size: Side of the blocks in metres.
         buffer: Metres around places held out that are not learned from; an eighth of a block if not
             given.
@@ -85,8 +87,8 @@ class S2100kDataModule(NonGeoDataModule):
         **kwargs: Any,
     ) -> None:
         super().__init__(S2100k, batch_size, num_workers, root=root, **kwargs)
-        if not 0 < share <= 0.5:
-            raise BadParameter(f'share is {share}; it must be above 0 and at most 0.5.')
+        if not 0 <= share <= 0.5:
+            raise BadParameter(f'share is {share}; it must be from 0 to 0.5.')
         for name, value in (('crop_size', crop_size), ('block_size', block_size)):
             if value <= 0:
                 raise BadParameter(f'{name} is {value}; it must be above 0.')
@@ -127,12 +129,7 @@ class S2100kDataModule(NonGeoDataModule):
             self.predict_dataset = _part(dataset, used)
             return
         places = dataset.index[['lon', 'lat']].to_numpy(float)[used]
-        if self.split == 'random':
-            learned, judged = split_at_random(len(used), self.share, self.seed)
-        else:
-            learned, judged = split_by_blocks(
-                places, self.share, self.block_size, self.buffer, self.seed
-            )
+        learned, judged = self._split(places)
         log.info(
             'Patches to learn from: %d, to be judged by: %d, in the margin: %d, too small: %d.',
             len(learned), len(judged), len(used) - len(learned) - len(judged),
@@ -146,9 +143,18 @@ class S2100kDataModule(NonGeoDataModule):
                     'Choose a smaller batch_size, or a folder with more patches.',
                 )
             self.train_dataset = _part(dataset, used[learned])
-        self.val_dataset = self.test_dataset = _part(dataset, used[judged])
+        if len(judged):
+            self.val_dataset = self.test_dataset = _part(dataset, used[judged])
 
-    def _large_enough(self, dataset: S2100k) -> Any:
+    def _split(self, places: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Number places (n, 2) to learn from and to be judged by."""
+        if not self.share:
+            return np.arange(len(places)), np.arange(0)
+        if self.split == 'random':
+            return split_at_random(len(places), self.share, self.seed)
+        return split_by_blocks(places, self.share, self.block_size, self.buffer, self.seed)
+
+    def _large_enough(self, dataset: S2100k) -> NDArray[np.int64]:
         """Number the patches whose files are not too small."""
         images = dataset.root / 'images'
         sizes = np.array([(images / name).stat().st_size for name in dataset.index['fn']])
@@ -161,7 +167,7 @@ class S2100kDataModule(NonGeoDataModule):
         return used
 
 
-def _part(dataset: S2100k, numbers: Any) -> Subset[Sample]:
+def _part(dataset: S2100k, numbers: NDArray[np.int64]) -> Subset[Sample]:
     return Subset(dataset, numbers.tolist())
 
 

@@ -13,7 +13,7 @@ LAYERS = [
     {'operations', 'builtin', 'plugins', 'registry', 'hookspecs'},
     {'inference', 'bundles', 'tasks', 'datamodules'},
     {'models', 'datasets', 'samplers', 'transforms', 'losses', 'metrics'},
-    {'layers', 'preprocessing', 'sensors', 'hub', 'ready'},
+    {'cells', 'layers', 'preprocessing', 'sensors', 'hub', 'ready'},
     {'colors', 'devices', 'errors', 'progress', 'staging', 'threads', '__init__'},
 ]
 #: Rooms of content that know nothing of each other.

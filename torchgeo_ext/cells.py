@@ -25,7 +25,7 @@ from shapely.affinity import translate
 from torchgeo_ext.errors import BadInput, BadParameter
 from torchgeo_ext.staging import staged
 
-#: Mean radius of the Earth in kilometres.
+#: Mean radius of the Earth in kilometres (IUGG).
 EARTH_RADIUS = 6371.0088
 
 #: Raised whenever an older version could misread a file of cells.

@@ -40,6 +40,7 @@ _STEERING = (
     'patience',
     'freeze_backbone',
     'freeze_decoder',
+    'smoothing',
 )
 
 #: How often a normalisation was trained, which only training asks for.

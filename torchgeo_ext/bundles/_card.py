@@ -7,9 +7,13 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from torchgeo_ext.errors import BadParameter
+
+if TYPE_CHECKING:
+    from torchgeo_ext.cells import CellHierarchy
 
 Task = Literal[
     'segmentation',
@@ -21,6 +25,7 @@ Task = Literal[
     'semantic_change',
     'building_damage',
     'map_update',
+    'geolocation',
 ]
 Activation = Literal['softmax', 'sigmoid', 'none']
 
@@ -120,27 +125,29 @@ class BundleCard:
         name: Name for people.
         description: What it was made for.
         task: What it does. ``classification`` gives scores of whole tiles, ``detection`` boxes
-            around objects, ``instance_segmentation`` also their masks, the others scores of each
-            pixel. ``semantic_change`` gives change and the land cover of both dates,
-            ``building_damage`` buildings and the level of damage to them, ``map_update`` reads a
-            map of the earlier date too and gives change and the land cover after; see ``maps``.
+            around objects, ``instance_segmentation`` also their masks, ``geolocation`` scores of
+            cells of the Earth, see ``cells``, the others scores of each pixel. ``semantic_change``
+            gives change and the land cover of both dates, ``building_damage`` buildings and the
+            level of damage to them, ``map_update`` reads a map of the earlier date too and gives
+            change and the land cover after; see ``maps``.
         bands: What it reads, in the order of the network's channels; of one date.
         classes: What it tells apart, in the order of the network's outputs. A network with a
             single output has two: what a score near 0 means and what a score near 1 means.
-            Empty for regression. For models of several maps the land cover or the levels of
-            damage alone, without a class for none; a ``map_update`` reads the map as their
-            numbers from 1. For a ``detection`` or ``instance_segmentation`` without the background,
-            which has the label 0.
+            Empty for regression and geolocation. For models of several maps the land cover or the
+            levels of damage alone, without a class for none; a ``map_update`` reads the map as
+            their numbers from 1. For a ``detection`` or ``instance_segmentation`` without the
+            background, which has the label 0.
         dates: How many images of one place it reads at once: 1, or 2 (before, after).
-        tile_size: Width and height of its input in pixels; for a ``classification`` those of the
-            scenes it learned from.
+        tile_size: Width and height of its input in pixels; for a ``classification`` or a
+            ``geolocation`` those of the scenes it learned from.
         halo: Width of the margin of a tile, in pixels, where its scores are less reliable.
         resolution_minimum: Finest ground resolution it was trained with, in metres.
         resolution_maximum: Coarsest ground resolution it was trained with, in metres.
         license: SPDX identifier or a sentence; of the weights.
         citation: How to cite it.
         architecture: ``{'class': name, 'arguments': {...}}`` where the name is one of
-            :func:`torchgeo_ext.bundles.known_architectures`.
+            :func:`torchgeo_ext.bundles.known_architectures`. That of a ``geolocation`` has an
+            argument ``cells``, as :meth:`~torchgeo_ext.cells.CellHierarchy.as_dict` gives them.
         output_activation: Turns the network's outputs into scores. A ``map_update`` with
             ``sigmoid`` tells where something changed but not into what.
         training: Free facts such as data set, metrics, versions; anything JSON can hold.
@@ -183,7 +190,7 @@ class BundleCard:
             self.output_activation,
             _words(get_args(Activation)),
         )
-        single = self.task in ('classification', *DETECTING)
+        single = self.task in ('classification', 'geolocation', *DETECTING)
         dates = {2} if self.task in SEVERAL_MAPS else {1} if single else {1, 2}
         _require(self.dates in dates, 'dates', self.dates, ' or '.join(map(str, dates)))
         _require(len(self.bands) > 0, 'bands', self.bands, 'at least one band')
@@ -220,6 +227,10 @@ class BundleCard:
     def _check_classes(self) -> None:
         values = [entry.value for entry in self.classes]
         _require(len(set(values)) == len(values), 'classes', values, 'of different values')
+        if self.task == 'geolocation':
+            _require(not values, 'classes', values, 'empty for a geolocation')
+            _require(self.cells is not None, 'architecture', self.architecture, 'one with cells')
+            return
         if self.task == 'regression':
             _require(not values, 'classes', values, 'empty for a regression')
             return
@@ -253,6 +264,8 @@ class BundleCard:
         """How many scores the model gives, of each pixel or of a whole tile."""
         if self.task == 'regression':
             return max(1, len(self.variables))
+        if self.cells is not None:
+            return sum(self.cells.sizes)
         if self.task in SEVERAL_MAPS:
             return max(bands.stop for bands in self.maps.values())
         if self.output_activation == 'sigmoid' and not self.multilabel:
@@ -267,8 +280,18 @@ class BundleCard:
         """
         if self.task in DETECTING:
             return ()
-        whole = self.task == 'classification'
+        whole = self.task in ('classification', 'geolocation')
         return (self.outputs,) if whole else (self.outputs, self.tile_size, self.tile_size)
+
+    @cached_property
+    def cells(self) -> 'CellHierarchy | None':
+        """What a ``geolocation`` tells apart: its scores are those of the coarsest first."""
+        content = self.architecture['arguments'].get('cells')
+        if self.task != 'geolocation' or content is None:
+            return None
+        from torchgeo_ext.cells import CellHierarchy
+
+        return CellHierarchy.from_dict(content, 'architecture')
 
     @property
     def maps(self) -> dict[str, slice]:

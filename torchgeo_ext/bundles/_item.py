@@ -175,6 +175,7 @@ def _tasks(card: BundleCard) -> list[str]:
         'classification': 'scene-classification',
         'detection': 'object-detection',
         'instance_segmentation': 'instance-segmentation',
+        'geolocation': 'classification',
     }
     return [names.get(card.task, 'semantic-segmentation')]
 

@@ -53,19 +53,22 @@ class Predictor(Standardised):
         self.activation: Activation = card.output_activation
         self.one_score = card.outputs == 1 and card.task != 'regression'
         self.early_fusion = fuses_early(network)
+        self.cells = [] if card.cells is None else card.cells.sizes
 
     def forward(self, x: Tensor) -> Tensor:
         """Predict.
 
         Args:
             x: Stored pixel values as float32, of shape (b, c, h, w), or (b, t, c, h, w) for a
-                model of two dates. For a ``map_update`` (b, t * c + 1, h, w): the bands of both
+                model of two dates, and for several images of a place whose ``geolocation`` is
+                asked for. For a ``map_update`` (b, t * c + 1, h, w): the bands of both
                 dates, then the map as numbers of its classes from 1, 0 being none.
 
         Returns:
             Scores of shape (b, k, h, w): probabilities, or predicted values for a regression. A
             model of several maps gives them one after the other, see :attr:`BundleCard.maps`; a
-            ``classification`` gives those of whole tiles, (b, k).
+            ``classification`` gives those of whole tiles, (b, k), and a ``geolocation`` those of
+            cells, of one partition after the other.
         """
         if self.task == 'map_update':
             pair = rearrange(x[:, :-1], 'b (t c) h w -> b t c h w', t=2)
@@ -78,6 +81,9 @@ class Predictor(Standardised):
             outputs = outputs[0]  # a network that tells land cover as well
         if isinstance(outputs, tuple):
             return torch.cat([_yes(outputs[0]), *map(_classes, outputs[1:])], dim=1)
+        if self.cells:
+            parts = outputs.split(self.cells, dim=1)
+            return torch.cat([part.softmax(dim=1) for part in parts], dim=1)
         if self.activation == 'softmax':
             return outputs.softmax(dim=1)
         if self.activation == 'sigmoid':

@@ -187,13 +187,14 @@ def _card(
     kind = arguments.get('task', 'binary' if task == 'change' else 'multiclass')
     activation: Activation = 'softmax' if kind == 'multiclass' else 'sigmoid'
     labels = [str(label) for label in hyper_parameters.get('labels') or ()]
-    regression = task == 'regression'
+    regression, geolocation = task == 'regression', task == 'geolocation'
     if task in SEVERAL_MAPS:
         classes = _land_cover(task, hyper_parameters)
         tells_where = task == 'map_update' and not hyper_parameters.get('semantic')
         activation = 'sigmoid' if tells_where else 'softmax'
     else:
-        classes = () if regression else _classes(kind, arguments, labels, task)
+        nothing = regression or geolocation
+        classes = () if nothing else _classes(kind, arguments, labels, task)
     if task in DETECTING:
         classes, activation = classes[1:], 'none'  # label 0 is the background
     return BundleCard(

@@ -4,6 +4,7 @@ from torchgeo_ext.datamodules.change_pairs import ChangePairDataModule
 from torchgeo_ext.datamodules.domains import DomainDataModule
 from torchgeo_ext.datamodules.geotiff import GeoTIFFDataModule
 from torchgeo_ext.datamodules.objects import ObjectDataModule
+from torchgeo_ext.datamodules.places import PlaceDataModule
 from torchgeo_ext.datamodules.reben import ReBENDataModule
 from torchgeo_ext.datamodules.s2100k import S2100kDataModule
 from torchgeo_ext.datamodules.scenes import SceneDataModule
@@ -13,6 +14,7 @@ __all__ = (
     'DomainDataModule',
     'GeoTIFFDataModule',
     'ObjectDataModule',
+    'PlaceDataModule',
     'ReBENDataModule',
     'S2100kDataModule',
     'SceneDataModule',

@@ -20,6 +20,7 @@ from torchgeo_ext.datasets.hrscd import HRSCD
 from torchgeo_ext.datasets.landsatscd import LandsatSCD
 from torchgeo_ext.datasets.levircd_tiles import LEVIRCDTiles
 from torchgeo_ext.datasets.levirmci import LEVIRMCI
+from torchgeo_ext.datasets.placed_images import PlacedImages
 from torchgeo_ext.datasets.pseudo_labels import ImageContent, change_events, write_pseudo_labels
 from torchgeo_ext.datasets.pxclcd import PXCLCD
 from torchgeo_ext.datasets.raster_series import RasterSeries
@@ -58,6 +59,7 @@ __all__ = (
     'ImageContent',
     'LEVIRCDTiles',
     'LandsatSCD',
+    'PlacedImages',
     'RasterSeries',
     'ReBEN',
     'S2Looking',

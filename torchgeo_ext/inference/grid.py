@@ -23,6 +23,7 @@ from torchgeo_ext.errors import BadInput, BadParameter
 
 #: Deviation, in pixels, below which two pixel positions are the same.
 ALIGNED = 1e-3
+_DEGREES = CRS.from_epsg(4326)
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,24 @@ class Grid:
         left, bottom, right, top = self.bounds
         x, y = self.resolution
         return BoundingBox(left - x, bottom - y, right + x, top + y)
+
+    def middle(self, argument: str = 'image') -> tuple[float, float] | None:
+        """Tell where on Earth the middle of the grid is.
+
+        Args:
+            argument: The argument the grid came from, for messages.
+
+        Returns:
+            Longitude (-180 to 180) and latitude in degrees; ``None`` without a CRS.
+
+        Raises:
+            BadInput: If no way leads from the CRS to degrees.
+        """
+        if self.crs is None:
+            return None
+        x, y = self.transform @ (self.width / 2, self.height / 2)
+        longitude, latitude, *_ = _project((x, y, x, y), self.crs, _DEGREES, argument)
+        return (longitude + 180) % 360 - 180, latitude
 
     def part(self, window: Window) -> 'Grid':
         """Return the grid of a window's pixels."""

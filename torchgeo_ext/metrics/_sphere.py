@@ -2,8 +2,7 @@
 
 from torch import Tensor
 
-#: Mean radius of the Earth in kilometres (IUGG).
-RADIUS = 6371.0088
+from torchgeo_ext.cells import EARTH_RADIUS
 
 
 def great_circle(first: Tensor, second: Tensor) -> Tensor:
@@ -19,5 +18,5 @@ def great_circle(first: Tensor, second: Tensor) -> Tensor:
     (x, y), (u, v) = (place.deg2rad().unbind(dim=-1) for place in (first, second))
     # the haversine formula is exact for near places too
     half = ((v - y) / 2).sin().square() + y.cos() * v.cos() * ((u - x) / 2).sin().square()
-    distance: Tensor = 2 * RADIUS * half.clamp(0, 1).sqrt().asin()
+    distance: Tensor = 2 * EARTH_RADIUS * half.clamp(0, 1).sqrt().asin()
     return distance

@@ -12,28 +12,11 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from torchgeo_ext.cells import EARTH_RADIUS
 from torchgeo_ext.errors import BadParameter
+from torchgeo_ext.metrics._sphere import great_circle
 
 #: Kilometres within which a prediction is said to know street, city, region, country, continent.
 SCALES = (1.0, 25.0, 200.0, 750.0, 2500.0)
-
-
-def great_circle(first: Tensor, second: Tensor) -> Tensor:
-    """Give distances along the surface of a spherical Earth.
-
-    Args:
-        first: Longitudes and latitudes (..., 2) in degrees.
-        second: Others, of a shape that fits by broadcasting.
-
-    Returns:
-        Kilometres (...), in double precision.
-    """
-    one, other = torch.deg2rad(first.double()), torch.deg2rad(second.double())
-    across, up = ((one - other) / 2).sin().square().unbind(-1)
-    # the haversine, which is exact for short distances
-    part = up + one[..., 1].cos() * other[..., 1].cos() * across
-    return 2 * EARTH_RADIUS * part.clamp(0, 1).sqrt().asin()
 
 
 class GreatCircleAccuracy(Metric):
@@ -64,7 +47,7 @@ class GreatCircleAccuracy(Metric):
             preds: Predicted longitudes and latitudes (n, 2) in degrees.
             target: The true ones (n, 2).
         """
-        self.distances.append(great_circle(preds, target))
+        self.distances.append(great_circle(preds.double(), target.double()))
 
     def compute(self) -> dict[str, Tensor]:
         """Compute the scores.

@@ -101,7 +101,7 @@ def create_bundle(
 
     Args:
         checkpoint: Checkpoint (.ckpt) of SemanticSegmentation, Classification,
-            SceneClassification, ObjectDetection, ChangeDetection, PixelwiseRegression,
+            SceneClassification, Geolocation, ObjectDetection, ChangeDetection, PixelwiseRegression,
             SemanticChangeDetection, BuildingDamage, ConditionalChangeDetection or a task of an
             installed plugin.
         output: Folder to write; a bundle that is there already is replaced.
@@ -180,7 +180,7 @@ def _tile_size(bundle: 'Bundle') -> int:
     card = bundle.card
     # a network that takes a map takes it apart from the images, so zeros cannot be tried on it, and
     # one of scenes has learned what covers a scene of one size
-    if card.tile_size >= _TILE or card.task in ('map_update', 'classification'):
+    if card.tile_size >= _TILE or card.task in ('map_update', 'classification', 'geolocation'):
         return card.tile_size
     network = build_network(card.architecture, str(bundle.path))
     shape = dataclasses.replace(card, tile_size=_TILE).input_shape

@@ -6,6 +6,7 @@ from torchgeo_ext.tasks.change_question_answering import ChangeQuestionAnswering
 from torchgeo_ext.tasks.conditional_change_detection import ConditionalChangeDetection
 from torchgeo_ext.tasks.contrastive_towers import ContrastiveTowers
 from torchgeo_ext.tasks.domain_adaptive_segmentation import DomainAdaptiveSegmentation
+from torchgeo_ext.tasks.geolocation import Geolocation
 from torchgeo_ext.tasks.masked_autoencoding import MaskedAutoencoding
 from torchgeo_ext.tasks.masked_change_detection import MaskedChangeDetection
 from torchgeo_ext.tasks.masked_segmentation import MaskedSegmentation
@@ -21,6 +22,7 @@ __all__ = (
     'ConditionalChangeDetection',
     'ContrastiveTowers',
     'DomainAdaptiveSegmentation',
+    'Geolocation',
     'MaskedAutoencoding',
     'MaskedChangeDetection',
     'MaskedSegmentation',

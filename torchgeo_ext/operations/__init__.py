@@ -28,6 +28,7 @@ from torchgeo_ext.operations.reduce_bands import reduce_bands
 from torchgeo_ext.operations.segment_from_examples import segment_from_examples
 from torchgeo_ext.operations.segment_image import segment_image
 from torchgeo_ext.operations.segment_instances import segment_instances
+from torchgeo_ext.operations.trace_lines import trace_lines
 from torchgeo_ext.operations.train_change import train_change
 from torchgeo_ext.operations.train_classifier import train_classifier
 from torchgeo_ext.operations.train_segmentation import train_segmentation
@@ -62,6 +63,7 @@ __all__ = (
     'segment_from_examples',
     'segment_image',
     'segment_instances',
+    'trace_lines',
     'train_change',
     'train_classifier',
     'train_segmentation',

@@ -14,6 +14,7 @@ SMALL = {
     'fusu': {'backbone': 'hrnet_w18_small', 'series_chans': 4, 'semantic_classes': 3},
     'hyscdg': {'backbone': 'mobilenet_v2', 'semantic_classes': 3},
     'lenet': {'backbone': 'swinv2_tiny_window8_256'},
+    'rotatedfcos': {'backbone': 'eurosat_baseline3', 'width': 32},
     'segmenter': {'backbone': 'eurosat_baseline3'},
     'tcssm': {'text_features': 8},
     'mapformer': {'backbone': 'b1', 'map_classes': 3},
@@ -53,6 +54,8 @@ def inputs(model, bands=BANDS):
 
 def outputs(model, *arguments):
     found = model(*arguments)
+    if isinstance(found, list):  # objects of each image
+        found = tuple(value[None] for answer in found for value in answer.values())
     return (found,) if isinstance(found, torch.Tensor) else tuple(found)
 
 

@@ -13,11 +13,12 @@ from torchgeo_ext.transforms import Standardise
 
 
 class ObjectDataModule(NonGeoDataModule):
-    """Tiles of images with upright boxes, for TorchGeo's ``ObjectDetection``.
+    """Tiles of images with boxes, for TorchGeo's ``ObjectDetection`` and our tasks.
 
     Values are divided by 255; torchvision's detectors do the rest. Classes count from 1, as 0 is
     the background there: ``num_classes`` of the task is their number plus one. Training tiles are
-    flipped at random with their boxes. Smaller tiles are filled up with 0 on the right and below.
+    flipped at random with their boxes: upright ones and, of datasets that have them, rotated ones
+    for ``RotatedObjectDetection``. Smaller tiles are filled up with 0 on the right and below.
 
     In YAML::
 
@@ -82,8 +83,9 @@ class FlipBoxes(nn.Module):
     """Flip each image of a batch to the left and upside down, or not, with its boxes."""
 
     def forward(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Flip ``image`` (b, c, h, w) and ``bbox_xyxy``, a list of (n, 4)."""
+        """Flip ``image`` (b, c, h, w), ``bbox_xyxy``, a list of (n, 4), and ``bbox``, of (n, 8)."""
         images, boxes = list(batch['image']), list(batch['bbox_xyxy'])
+        corners = list(batch.get('bbox', ()))
         for number, dimension in torch.rand(len(images), 2).lt(0.5).nonzero().tolist():
             low, high = dimension, dimension + 2
             axis = -1 - dimension  # x runs along the width
@@ -92,7 +94,12 @@ class FlipBoxes(nn.Module):
             turned = boxes[number].clone()
             turned[:, [low, high]] = size - boxes[number][:, [high, low]]
             boxes[number] = turned
-        return batch | {'image': torch.stack(images), 'bbox_xyxy': boxes}
+            if corners:
+                moved = corners[number].clone()
+                moved[:, dimension::2] = size - moved[:, dimension::2]
+                corners[number] = moved
+        flipped = {'image': torch.stack(images), 'bbox_xyxy': boxes}
+        return batch | flipped | ({'bbox': corners} if corners else {})
 
 
 def _stack(samples: Sequence[Sample]) -> dict[str, Any]:
@@ -101,8 +108,9 @@ def _stack(samples: Sequence[Sample]) -> dict[str, Any]:
     images = torch.zeros(len(samples), 3, height, width)
     for image, sample in zip(images, samples, strict=True):
         image[:, : sample['image'].shape[1], : sample['image'].shape[2]] = sample['image']
+    boxes = [name for name in ('bbox_xyxy', 'bbox') if name in samples[0]]
     return {
         'image': images,
-        'bbox_xyxy': [sample['bbox_xyxy'] for sample in samples],
+        **{name: [sample[name] for sample in samples] for name in boxes},
         'label': [sample['label'] + 1 for sample in samples],
     }

@@ -57,6 +57,12 @@ def boxes_around(outlines: NDArray[Any]) -> Tensor:
     return ordered(torch.cat([*boxes, torch.atan2(along[:, 1:], along[:, :1])], dim=1)).float()
 
 
+def corner_boxes(corners: Tensor) -> Tensor:
+    """Give the boxes (n, 5) of corners x, y (n, 8); of other quadrilaterals those around them."""
+    outlines = shapely.polygons(corners.detach().double().cpu().numpy().reshape(-1, 4, 2))
+    return boxes_around(np.asarray(outlines, dtype=object).reshape(-1)).to(corners.device)
+
+
 def box_outlines(boxes: Tensor) -> NDArray[Any]:
     """Give the outlines (n,) of rotated boxes (n, 5) or of upright ones (n, 4).
 

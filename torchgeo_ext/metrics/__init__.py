@@ -1,4 +1,4 @@
-"""Metrics that torchmetrics lacks: of change as published, of maps, of places, of retrieval.
+"""Metrics that torchmetrics lacks: of change as published, of maps, objects, places, retrieval.
 
 All are torchmetrics classes that return a dictionary, so they fit into a ``MetricCollection``.
 """
@@ -6,6 +6,7 @@ All are torchmetrics classes that return a dictionary, so they fit into a ``Metr
 from torchgeo_ext.metrics.answer_accuracy import AnswerAccuracy
 from torchgeo_ext.metrics.binary_change import BinaryChange
 from torchgeo_ext.metrics.class_scores import ClassScores
+from torchgeo_ext.metrics.object_precision import ObjectPrecision
 from torchgeo_ext.metrics.great_circle_accuracy import GreatCircleAccuracy
 from torchgeo_ext.metrics.retrieval import RetrievalEvaluator
 from torchgeo_ext.metrics.semantic_change import SemanticChangeByDate, SemanticChangeByPair
@@ -17,6 +18,7 @@ __all__ = (
     'BinaryChange',
     'ClassScores',
     'GreatCircleAccuracy',
+    'ObjectPrecision',
     'RetrievalEvaluator',
     'SemanticChangeByDate',
     'SemanticChangeByPair',

@@ -79,6 +79,7 @@ from torchgeo_ext.models.location import (
 from torchgeo_ext.models.mambafcs import MambaFCS, MambaFCS_Weights, mambafcs_base
 from torchgeo_ext.models.mapformer import MapFormer, mapformer
 from torchgeo_ext.models.mfnet import MFNet, MFNet_Weights, mfnet_vitb, mfnet_vith, mfnet_vitl
+from torchgeo_ext.models.rotatedfcos import RotatedFCOS, rotatedfcos
 from torchgeo_ext.models.rsmamba import RSMamba, RSMamba_Weights, rsmamba_b, rsmamba_h, rsmamba_l
 from torchgeo_ext.models.satclip import (
     SatCLIPLocation,
@@ -169,6 +170,7 @@ __all__ = (
     'MapFormer',
     'RSMamba',
     'RSMamba_Weights',
+    'RotatedFCOS',
     'SatCLIPLocation',
     'SatCLIPTowers',
     'SatCLIPTowers_Weights',
@@ -232,6 +234,7 @@ __all__ = (
     'mfnet_vitb',
     'mfnet_vith',
     'mfnet_vitl',
+    'rotatedfcos',
     'rsmamba_b',
     'rsmamba_h',
     'rsmamba_l',

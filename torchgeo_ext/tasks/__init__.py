@@ -9,7 +9,10 @@ from torchgeo_ext.tasks.domain_adaptive_segmentation import DomainAdaptiveSegmen
 from torchgeo_ext.tasks.geolocation import Geolocation
 from torchgeo_ext.tasks.masked_autoencoding import MaskedAutoencoding
 from torchgeo_ext.tasks.masked_change_detection import MaskedChangeDetection
+from torchgeo_ext.tasks.masked_instance_segmentation import MaskedInstanceSegmentation
+from torchgeo_ext.tasks.masked_object_detection import MaskedObjectDetection
 from torchgeo_ext.tasks.masked_segmentation import MaskedSegmentation
+from torchgeo_ext.tasks.rotated_object_detection import RotatedObjectDetection
 from torchgeo_ext.tasks.scene_classification import SceneClassification
 from torchgeo_ext.tasks.semantic_change_detection import SemanticChangeDetection
 from torchgeo_ext.tasks.semi_supervised_change_detection import SemiSupervisedChangeDetection
@@ -25,7 +28,10 @@ __all__ = (
     'Geolocation',
     'MaskedAutoencoding',
     'MaskedChangeDetection',
+    'MaskedInstanceSegmentation',
+    'MaskedObjectDetection',
     'MaskedSegmentation',
+    'RotatedObjectDetection',
     'SceneClassification',
     'SemanticChangeDetection',
     'SemiSupervisedChangeDetection',

@@ -6,8 +6,8 @@ All are torchmetrics classes that return a dictionary, so they fit into a ``Metr
 from torchgeo_ext.metrics.answer_accuracy import AnswerAccuracy
 from torchgeo_ext.metrics.binary_change import BinaryChange
 from torchgeo_ext.metrics.class_scores import ClassScores
-from torchgeo_ext.metrics.object_precision import ObjectPrecision
 from torchgeo_ext.metrics.great_circle_accuracy import GreatCircleAccuracy
+from torchgeo_ext.metrics.object_precision import ObjectPrecision
 from torchgeo_ext.metrics.retrieval import RetrievalEvaluator
 from torchgeo_ext.metrics.semantic_change import SemanticChangeByDate, SemanticChangeByPair
 from torchgeo_ext.metrics.semantic_change_segmentation import SemanticChangeSegmentation

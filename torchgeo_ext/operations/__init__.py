@@ -1,5 +1,6 @@
 """What a user can do: one file per operation."""
 
+from torchgeo_ext.operations.assess_bands import assess_bands
 from torchgeo_ext.operations.assess_damage import assess_damage
 from torchgeo_ext.operations.classify_spectra import classify_spectra
 from torchgeo_ext.operations.classify_tiles import classify_tiles
@@ -32,9 +33,11 @@ from torchgeo_ext.operations.trace_lines import trace_lines
 from torchgeo_ext.operations.train_change import train_change
 from torchgeo_ext.operations.train_classifier import train_classifier
 from torchgeo_ext.operations.train_segmentation import train_segmentation
+from torchgeo_ext.operations.unmix_spectra import unmix_spectra
 from torchgeo_ext.operations.update_map import update_map
 
 __all__ = (
+    'assess_bands',
     'assess_damage',
     'classify_spectra',
     'classify_tiles',
@@ -67,5 +70,6 @@ __all__ = (
     'train_change',
     'train_classifier',
     'train_segmentation',
+    'unmix_spectra',
     'update_map',
 )

@@ -101,7 +101,8 @@ def assess(
         cube: The bands, good and bad.
         bad: Bands that are bad whatever they show, by their positions from 0, and why.
         lowest_snr: Bands with a lower signal-to-noise ratio are bad.
-        lowest_correlation: Bands that are less correlated with those beside them are bad.
+        lowest_correlation: Bands whose correlation with those beside them is a smaller share of
+            what is usual in this image are bad. Where all is alike, as on water, little is usual.
         progress: Told how far it is.
 
     Raises:
@@ -115,6 +116,8 @@ def assess(
     told = [i for i, b in enumerate(single) if b.valid >= _LITTLE * most and b.std > 0]
     correlation, noise = _together(cube, told, portion(progress, 0.5, 1))
     beside = _beside(correlation, [i for i in told if i not in bad])
+    shown = beside[told]
+    usual = float(np.nanmedian(shown)) if np.isfinite(shown).any() else 0.0
     numbers = cube.source.bands or ()
     bands = [
         BandQuality(numbers[i], cube.bands.centre[i], summary, noise[i], beside[i])
@@ -122,7 +125,7 @@ def assess(
     ]
     judged = [
         dataclasses.replace(
-            band, verdict=bad.get(i) or _verdict(band, most, lowest_snr, lowest_correlation)
+            band, verdict=bad.get(i) or _verdict(band, most, lowest_snr, lowest_correlation * usual)
         )
         for i, band in enumerate(bands)
     ]

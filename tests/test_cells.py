@@ -136,6 +136,9 @@ def test_coarse_cells_decide_among_fine_ones():
     expected = scores[:, 2:] * scores[:, hierarchy.around[0]]
     assert joint == pytest.approx(expected / expected.sum())
     assert joint.argmax() == 2
+    sure = np.zeros((1, 5))
+    sure[0, [0, 4]] = 1  # of a coarse cell, and of a fine one elsewhere
+    assert np.isfinite(hierarchy.combine(sure)).all()
     alone = CellHierarchy(hierarchy.partitions[1:])
     assert alone.combine(scores[:, 2:]) == pytest.approx(scores[:, 2:])
 

@@ -39,6 +39,8 @@ _PARTS = 64
 _DECIMALS = 6
 #: Decimals of degrees of vertices: a tenth of a millimetre.
 _EXACT = 9
+#: Lowest probability that is multiplied.
+_IMPOSSIBLE = 1e-30
 #: Degrees that bring longitudes into the range of a map.
 _TURNS = (-360, 0, 360)
 
@@ -231,6 +233,10 @@ class CellPartition:
     def __len__(self) -> int:
         return len(self.cells)
 
+    def select(self, numbers: NDArray[np.int64]) -> 'CellPartition':
+        """Take some of the cells, in another order if need be; points are not found in those."""
+        return CellPartition(self.cells[numbers], self.counts[numbers], self.places[numbers])
+
     @property
     def tokens(self) -> list[str]:
         """The identifiers in short, as S2 writes them."""
@@ -385,12 +391,14 @@ class CellHierarchy:
 
         Args:
             scores: Probabilities of the cells of all partitions, one partition after the other
-                (n, sum of ``sizes``), as an array or a tensor.
+                (n, sum of ``sizes``), as an array or a tensor in double precision.
 
         Returns:
             Probabilities of the finest cells (n, k): the product over all partitions, scaled to a
             sum of 1.
         """
+        # a network may be so sure of cells that do not lie in each other that nothing is left
+        scores = scores.clip(min=_IMPOSSIBLE)
         start, joint = 0, scores[:, -len(self.finest) :]
         for size, owners in zip(self.sizes, self.around, strict=False):
             joint = joint * scores[:, start : start + size][:, owners]

@@ -22,8 +22,8 @@ class DescribeModelResult(NamedTuple):
     Attributes:
         name: Name of the model.
         description: What it was made for.
-        task: What it does: segmentation, change, regression, semantic_change, building_damage or
-            map_update.
+        task: What it does: segmentation, change, regression, semantic_change, building_damage,
+            map_update or geolocation.
         dates: How many images of one place it reads at once.
         band_count: How many bands it reads of each image; 0 if any number will do.
         bands: Their names, separated by commas.

@@ -205,8 +205,8 @@ class Geolocation(BaseTask):
 
     def predict_step(self, batch: Sample, batch_idx: int, dataloader_idx: int = 0) -> Tensor:
         """Predict probabilities of the finest cells (b, k)."""
-        found: Tensor = self.cells.combine(self(batch['image']).exp())
-        return found
+        found: Tensor = self.cells.combine(self(batch['image']).double().exp())
+        return found.float()
 
     def places(self, scores: Tensor) -> Tensor:
         """Tell longitudes and latitudes (b, 2) from logarithms of probabilities (b, k)."""

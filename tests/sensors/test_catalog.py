@@ -49,6 +49,9 @@ SPYNDEX = {
         'prisma',
         'emit',
         'desis',
+        'hyperion',
+        'aviris_ng',
+        'hyspex',
     ],
 )
 def test_each_instrument_is_there(family):
@@ -117,8 +120,18 @@ def test_spectrometers():
     assert len(sensor('emit').bands) == 285
     assert len(sensor('desis').bands) == 235
     assert len(sensor('prisma').bands) == 234
+    assert len(sensor('hyperion').bands) == 242
+    assert len(sensor('aviris_ng').bands) == 425
     assert sensor('emit').bands[0].wavelength == pytest.approx(0.381006, abs=1e-6)
-    for name in ('desis', 'emit', 'enmap', 'prisma'):
+    for name in ('aviris_ng', 'desis', 'emit', 'enmap', 'hyperion', 'prisma'):
         known = sensor(name)
         (red,) = find_bands(['red'], known)
         assert known.bands[red].wavelength == pytest.approx(0.655, abs=0.005)
+        for band in known.bands:
+            assert 0.0015 < band.width < 0.02
+
+
+def test_hyperion_has_bands_that_are_not_calibrated():
+    bad = [band.name for band in sensor('hyperion').bands if not band.good]
+    assert len(bad) == 242 - 198
+    assert {'B7', 'B58', 'B76', 'B225'} <= set(bad)

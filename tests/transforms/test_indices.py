@@ -9,7 +9,8 @@ import torch
 from torchgeo_ext.errors import BadInput, BadParameter
 from torchgeo_ext.sensors import sensor
 from torchgeo_ext.transforms import AppendIndices, computable_indices, compute_index
-from torchgeo_ext.transforms.indices import SpectralIndex, _evaluate, catalogue
+from torchgeo_ext.transforms._formula import evaluate
+from torchgeo_ext.transforms.indices import SpectralIndex, catalogue
 
 #: spyndex's letters for bands, and radar's.
 LETTERS = (*spyndex.bands, 'VV', 'VH', 'HH', 'HV')
@@ -177,5 +178,5 @@ def test_what_can_be_computed():
 )
 def test_a_formula_is_arithmetic_only(text):
     index = SpectralIndex('X', '', '', text, ('N', 'R'), '')
-    with pytest.raises(BadInput, match='no arithmetic'):
-        _evaluate(index.formula, {'N': 1.0, 'R': 1.0})
+    with pytest.raises(BadParameter, match='no arithmetic'):
+        evaluate(index.formula, {'N': 1.0, 'R': 1.0})

@@ -79,6 +79,9 @@ class RasterOutput:
         descriptions: Names of the bands.
         unit: Unit of the values.
         tags: Metadata to add to the provenance.
+        band_tags: Metadata of each band.
+        scale: Factor from stored to physical values, noted in the file for other programs.
+        offset: Added after scaling, likewise.
         argument: The argument the path came from, for messages.
     """
 
@@ -94,6 +97,9 @@ class RasterOutput:
     descriptions: Sequence[str] = ()
     unit: str = ''
     tags: Mapping[str, str] = field(default_factory=dict)
+    band_tags: Sequence[Mapping[str, str]] = ()
+    scale: float = 1.0
+    offset: float = 0.0
     argument: str = 'output'
 
     def __post_init__(self) -> None:

@@ -396,6 +396,9 @@ def _writer(encoder: Encoder, grid: Grid, tags: Mapping[str, str]) -> RasterWrit
         descriptions=descriptions,
         unit=output.unit,
         tags={**tags, **output.tags},
+        band_tags=output.band_tags,
+        scale=output.scale,
+        offset=output.offset,
         overviews=Resampling.nearest if encoder.categorical else Resampling.average,
     )
     return RasterWriter(output.path, grid, layout, output.argument)

@@ -47,6 +47,9 @@ class RasterLayout:
         descriptions: Names of bands.
         unit: Unit of the values.
         tags: Metadata.
+        band_tags: Metadata of each band.
+        scale: Factor from stored to physical values, which other programs apply.
+        offset: Added after scaling.
         overviews: Resampling method of the overviews.
     """
 
@@ -58,6 +61,9 @@ class RasterLayout:
     descriptions: Sequence[str] = ()
     unit: str = ''
     tags: Mapping[str, str] = field(default_factory=dict)
+    band_tags: Sequence[Mapping[str, str]] = ()
+    scale: float = 1.0
+    offset: float = 0.0
     overviews: Resampling = Resampling.average
 
 
@@ -200,6 +206,11 @@ class RasterWriter:
         if layout.unit:
             dataset.units = (layout.unit,) * layout.count
         dataset.update_tags(**layout.tags)
+        for band, tags in enumerate(layout.band_tags, 1):
+            dataset.update_tags(band, **tags)
+        if (layout.scale, layout.offset) != (1, 0):
+            dataset.scales = (layout.scale,) * layout.count
+            dataset.offsets = (layout.offset,) * layout.count
         return dataset
 
     def _write_part(self, row: int, column: int, window: Window, values: np.ndarray) -> None:

@@ -6,6 +6,7 @@ from torchgeo_ext.operations.classify_spectra import classify_spectra
 from torchgeo_ext.operations.classify_tiles import classify_tiles
 from torchgeo_ext.operations.cluster_image import cluster_image
 from torchgeo_ext.operations.cluster_places import cluster_places
+from torchgeo_ext.operations.compute_spectral_index import compute_spectral_index
 from torchgeo_ext.operations.compute_statistics import compute_statistics
 from torchgeo_ext.operations.coregister import coregister
 from torchgeo_ext.operations.create_bundle import create_bundle
@@ -27,6 +28,7 @@ from torchgeo_ext.operations.list_models import list_models
 from torchgeo_ext.operations.match_radiometry import match_radiometry
 from torchgeo_ext.operations.predict_from_location import predict_from_location
 from torchgeo_ext.operations.reduce_bands import reduce_bands
+from torchgeo_ext.operations.resample_spectra import resample_spectra
 from torchgeo_ext.operations.segment_from_examples import segment_from_examples
 from torchgeo_ext.operations.segment_image import segment_image
 from torchgeo_ext.operations.segment_instances import segment_instances
@@ -44,6 +46,7 @@ __all__ = (
     'classify_tiles',
     'cluster_image',
     'cluster_places',
+    'compute_spectral_index',
     'compute_statistics',
     'coregister',
     'create_bundle',
@@ -65,6 +68,7 @@ __all__ = (
     'match_radiometry',
     'predict_from_location',
     'reduce_bands',
+    'resample_spectra',
     'segment_from_examples',
     'segment_image',
     'segment_instances',

@@ -38,7 +38,7 @@ def warn_of_values(
         bands: What is known of the training data of its bands.
         units: What stored values must be, if that is known.
     """
-    values = _middle(source, grid)
+    values = middle(source, grid)
     if not values.shape[1]:
         return
     if units is not None:
@@ -48,7 +48,7 @@ def warn_of_values(
         _compare(source, band, seen)
 
 
-def _middle(source: 'RasterSource', grid: 'Grid') -> NDArray[np.float32]:
+def middle(source: 'RasterSource', grid: 'Grid') -> NDArray[np.float32]:
     """Read the valid pixels (c, n) in the middle of an image."""
     height, width = min(_LOOK, grid.height), min(_LOOK, grid.width)
     window = Window((grid.width - width) // 2, (grid.height - height) // 2, width, height)

@@ -10,7 +10,7 @@ ordered
     Whether a file with as many bands has them in the order given here.
 bands
     Name -> ``aliases``, ``role``, ``gsd`` (metres), ``nm`` (centre and width in nanometres),
-    ``planck``.
+    ``planck``, ``bad`` (true if it holds nothing of use).
 platforms (optional)
     Name -> ``title``, ``code`` (regular expression: how file names spell it) and ``bands`` (what
     differs from ``bands`` above).
@@ -92,6 +92,7 @@ def _band(name: str, entry: Mapping[str, Any]) -> SensorBand:
         width=None if width is None else round(width / 1000, 7),
         gsd=entry.get('gsd'),
         planck=(planck[0], planck[1]) if planck else None,
+        good=not entry.get('bad', False),
     )
 
 

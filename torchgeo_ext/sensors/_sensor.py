@@ -34,6 +34,7 @@ class SensorBand:
         gsd: Ground sampling distance in metres at nadir.
         planck: Constants K1 (W m-2 sr-1 µm-1) and K2 (kelvin) of a thermal band, which turn
             radiance L into brightness temperature K2 / ln(K1 / L + 1).
+        good: False for a band that the sensor has, but that holds nothing of use.
     """
 
     name: str
@@ -43,6 +44,7 @@ class SensorBand:
     width: float | None = None
     gsd: float | None = None
     planck: tuple[float, float] | None = None
+    good: bool = True
 
 
 @dataclass(frozen=True)

@@ -81,6 +81,7 @@ class BandWavelengths:
         return cls(
             centre=tuple(band.wavelength or math.nan for band in found.bands),
             fwhm=tuple(band.width or math.nan for band in found.bands),
+            good=tuple(band.good for band in found.bands),
             scale=(found.scale,) * len(found.bands),
             offset=(found.offset,) * len(found.bands),
             names=tuple(band.name for band in found.bands),
@@ -117,6 +118,15 @@ class BandWavelengths:
         }
         return dataclasses.replace(self, **entries)
 
+    def unscaled(self) -> 'BandWavelengths':
+        """Forget factors and offsets, for values that are physical already."""
+        return dataclasses.replace(self, scale=(), offset=())
+
+    @property
+    def uniform(self) -> bool:
+        """Whether all bands have the same factor and offset."""
+        return len({*zip(self.scale, self.offset, strict=True)}) <= 1
+
     def without(self, ranges: Sequence[tuple[float, float]] = WATER_VAPOUR) -> 'BandWavelengths':
         """Mark bands as bad whose centres lie in any of these ranges, in micrometres."""
         good = tuple(
@@ -125,11 +135,24 @@ class BandWavelengths:
         )
         return dataclasses.replace(self, good=good)
 
+    def tags(self) -> list[dict[str, str]]:
+        """Give metadata for each band of a file, as GDAL and EnMAP-Box write it."""
+        return [
+            ({} if math.isnan(centre) else _centre_tags(centre))
+            | ({} if math.isnan(width) else {'fwhm': f'{1000 * width:.7g}'})
+            | ({} if good else {'bbl': '0'})
+            for centre, width, good in zip(self.centre, self.fwhm, self.good, strict=True)
+        ]
+
     def describe(self, positions: Iterable[int]) -> str:
         """List bands for a message, by names and nanometres."""
         words = [f'{self.names[i]} {self.centre[i] * 1000:.0f} nm'.strip() for i in positions]
         more = f' and {len(words) - 20} more' if len(words) > 20 else ''
         return ', '.join(words[:20]) + more
+
+
+def _centre_tags(centre: float) -> dict[str, str]:
+    return {'wavelength': f'{1000 * centre:.7g}', 'wavelength_units': 'Nanometers'}
 
 
 def read_wavelengths(
@@ -161,9 +184,9 @@ def read_wavelengths(
     """
     with opened(raster) as dataset:
         if dataset.count == 0:
-            found = _of(container_facts(dataset), [], f'metadata in {dataset.name}')
+            found = _of(container_facts(dataset), [], Path(dataset.name).name)
         else:
-            found = _of_file(dataset)
+            found = of_file(dataset)
         path, count = dataset.name, len(found)
     if table is not None:
         given = wavelength_table(table)
@@ -210,15 +233,22 @@ def _of(told: Sequence[BandFacts], names: Sequence[str], source: str) -> BandWav
     )
 
 
-def _of_file(dataset: Any) -> BandWavelengths:
-    """What the bands say, completed by what is known of the sensor."""
+def of_file(dataset: Any) -> BandWavelengths:
+    """Tell what an open raster says of its bands, completed by what is known of its sensor.
+
+    Args:
+        dataset: Open :class:`rasterio.DatasetReader`.
+
+    Returns:
+        One entry for each band; nothing may be known of any of them.
+    """
     bands, known = read_bands(dataset), detect_sensor(dataset)
     own = identify_bands(dataset, known)
     told = [
         BandFacts(
             band.wavelength or (nominal.wavelength if nominal else None),
             band.width or (nominal.width if nominal else None),
-            band.good and not band.alpha,
+            band.good and not band.alpha and (nominal is None or nominal.good),
             band.scale,
             band.offset,
         )
@@ -228,7 +258,7 @@ def _of_file(dataset: Any) -> BandWavelengths:
         band.name or (nominal.name if nominal else '')
         for band, nominal in zip(bands, own, strict=True)
     ]
-    found = _of(told, names, f'metadata of {dataset.name}')
+    found = _of(told, names, Path(dataset.name).name)
     if known is not None and not _scaled(found):
         count = len(found)
         found = dataclasses.replace(

@@ -4,11 +4,11 @@ A spectrum that was measured with bands of known centres is taken as linear betw
 that is asked for weighs this spectrum with a Gaussian response; the integral of a line times a
 Gaussian has a closed form, so the weights are exact::
 
-    target_i = Σ_j W_ij source_j,   W_ij = ∫ g_i(λ) h_j(λ) dλ / ∫ g_i(λ) dλ
+    target_i = Σ_j W_ij source_j,   W_ij = ∫ g_i(λ) h_j(λ) dλ
 
-with h_j, which is 1 at the centre of source band j and falls to 0 at its neighbours, and both
-integrals from one end of the source to the other. The source has blurred the spectrum already, so
-g_i is only as wide as brings it to the width asked for (widths of Gaussians add in squares).
+with h_j, which is 1 at the centre of source band j and falls to 0 at its neighbours; beyond the
+outer bands the spectrum stays as it is there. The source has blurred the spectrum already, so g_i
+is only as wide as brings it to the width asked for (widths of Gaussians add in squares).
 """
 
 import math
@@ -39,9 +39,9 @@ def response_matrix(source: BandWavelengths, target: BandWavelengths) -> tuple[F
         target: Bands that are asked for.
 
     Returns:
-        Weights (target, source), rows of which add up to 1 (0 where nothing was measured), and
-        coverage (target,): which share of a band's response lies where the source has measured,
-        which is within a full width at half maximum of one of its centres.
+        Weights (target, source), rows of which add up to 1, and coverage (target,): which share of
+        a band's response lies where the source has measured, which is within a full width at half
+        maximum of one of its centres.
 
     Raises:
         BadParameter: If no source band can be used, or the wavelength of a target is not known.
@@ -57,7 +57,7 @@ def response_matrix(source: BandWavelengths, target: BandWavelengths) -> tuple[F
     wanted, blur = np.array(target.centre), np.array(target.widths)
     added = np.sqrt(np.maximum(blur**2 - np.interp(wanted, centres, widths) ** 2, 0))
     spread = np.maximum(added * _SIGMA, _NARROWEST)
-    weights = _hats(wanted, spread, nodes, centres[0] - widths[0], centres[-1] + widths[-1])
+    weights = _hats(wanted, spread, nodes)
     shared = weights[:, groups] / np.bincount(groups)[groups]
     matrix = np.zeros((len(target), len(source)))
     matrix[:, used] = shared
@@ -71,23 +71,19 @@ def _merged(centres: Floats) -> tuple[Floats, NDArray[np.intp]]:
     return nodes, groups
 
 
-def _hats(wanted: Floats, spread: Floats, nodes: Floats, first: float, last: float) -> Floats:
-    """Integrate responses times what is 1 at one node and 0 at the others, rows adding up to 1."""
-    edges = np.concatenate([[first], nodes, [last]])
-    z = (edges - wanted[:, None]) / spread[:, None]
-    # of each segment between edges: ∫ g and ∫ λ g
+def _hats(wanted: Floats, spread: Floats, nodes: Floats) -> Floats:
+    """Integrate responses times what is 1 at one node and falls to 0 at its neighbours."""
+    z = (nodes - wanted[:, None]) / spread[:, None]
+    # ∫ g and ∫ λ g of each segment between nodes
     mass = np.diff(ndtr(z))
     moment = wanted[:, None] * mass - spread[:, None] * np.diff(_density(z))
-    inner, gaps = slice(1, -1), np.diff(nodes)
-    right = (moment[:, inner] - nodes[:-1] * mass[:, inner]) / gaps
+    upper = (moment - nodes[:-1] * mass) / np.diff(nodes)
     weights = np.zeros((len(wanted), len(nodes)))
-    # beyond the outer nodes the spectrum stays as it is there
-    weights[:, 0] += mass[:, 0]
-    weights[:, -1] += mass[:, -1]
-    weights[:, 1:] += right
-    weights[:, :-1] += mass[:, inner] - right
-    total = weights.sum(1, keepdims=True)
-    return np.divide(weights, total, out=np.zeros_like(weights), where=total > 1e-12)
+    weights[:, 1:] += upper
+    weights[:, :-1] += mass - upper
+    weights[:, 0] += ndtr(z[:, 0])
+    weights[:, -1] += ndtr(-z[:, -1])
+    return weights
 
 
 def _density(z: Floats) -> Floats:

@@ -25,10 +25,13 @@ from torchgeo_ext.transforms._bands import (
     shared_wavelengths,
 )
 from torchgeo_ext.transforms._base import Sample, SampleTransform, fold_valid
+from torchgeo_ext.transforms._formula import evaluate, parse, read_letters
 
 #: Polarisations that radar indices are made of; spyndex's table of bands has optical ones only.
 _POLARISATIONS = ('HH', 'HV', 'VH', 'VV')
 _KERNEL = re.compile(r'k([A-Z])([A-Z])')
+#: Bands of formulas of one's own: ``nm865`` or ``nm865_2``.
+_WAVELENGTH = re.compile(r'nm(\d+(?:_\d+)?)')
 
 
 class AppendIndices(SampleTransform):
@@ -44,7 +47,8 @@ class AppendIndices(SampleTransform):
         torch.Size([8, 4, 64, 64])
 
     Args:
-        indices: Names in the catalogue, for instance ``NDVI``.
+        indices: Names in the catalogue, for instance ``NDVI``, or formulas (see
+            :func:`find_index`).
         bands: Bands of the image: a sensor or its name, or names, roles or centre wavelengths in
             micrometres. By default the ``wavelengths`` of the sample tell.
         constants: Values for the letters of formulas that are not bands, such as ``L`` of SAVI;
@@ -99,7 +103,8 @@ def compute_index(
     that term and its gradient are 0.
 
     Args:
-        index: Name in the catalogue, for instance ``NDVI``.
+        index: Name in the catalogue, for instance ``NDVI``, or a formula (see
+            :func:`find_index`).
         image: (..., c, h, w) reflectance (backscatter for radar indices).
         bands: Bands of the image: a sensor or its name, or names, roles or centre wavelengths in
             micrometres.
@@ -113,19 +118,52 @@ def compute_index(
         BadParameter: If there is no such index or constant, or a band it needs is missing.
         BadInput: If the image has fewer channels than bands were named; it may have more behind.
     """
-    found = find_index(index)
-    channels, values = _resolve(found, bands, constants or {})
+    resolved = resolve_index(index, bands, constants)
     if image.shape[-3] < count_bands(bands):
         raise BadInput(
             f'The image has {image.shape[-3]} channels, but {count_bands(bands)} bands were named.',
             'Name the bands of the image in its order.',
         )
-    known: dict[str, Tensor | float] = dict(values)
-    known |= {code: image[..., i, :, :] for code, i in channels.items()}
-    for kernel in (letter for letter in found.letters if _KERNEL.fullmatch(letter)):
-        known[kernel] = _rbf(known[kernel[1]], known[kernel[2]], known['sigma'])
-    result = _evaluate(found.formula, known)
-    return torch.as_tensor(result).to(image).expand(image.shape[:-3] + image.shape[-2:])
+    return resolved.compute(image[..., list(resolved.channels), :, :])
+
+
+@dataclasses.dataclass(frozen=True)
+class ResolvedIndex:
+    """A spectral index, and what its letters stand for in some image.
+
+    Attributes:
+        index: The index.
+        channels: Positions of the bands that it needs among those of the image.
+        letters: What the formula calls them, in the same order.
+        values: Values of the letters that are no bands.
+    """
+
+    index: 'SpectralIndex'
+    channels: tuple[int, ...]
+    letters: tuple[str, ...]
+    values: Mapping[str, float]
+
+    def compute(self, image: Tensor) -> Tensor:
+        """Compute the index, (..., h, w), of an image that has just its bands (..., c, h, w)."""
+        known: dict[str, Tensor | float] = dict(self.values)
+        known |= dict(zip(self.letters, image.unbind(-3), strict=True))
+        for kernel in (letter for letter in self.index.letters if _KERNEL.fullmatch(letter)):
+            known[kernel] = _rbf(known[kernel[1]], known[kernel[2]], known['sigma'])
+        result = torch.as_tensor(evaluate(self.index.formula, known))
+        return result.to(image).expand(image.shape[:-3] + image.shape[-2:])
+
+
+def resolve_index(
+    index: str, bands: Bands, constants: Mapping[str, float] | None = None
+) -> ResolvedIndex:
+    """Find the bands and constants that a spectral index needs, see :func:`compute_index`.
+
+    Raises:
+        BadParameter: If there is no such index or constant, or a band it needs is missing.
+    """
+    found = find_index(index)
+    channels, values = _resolve(found, bands, constants or {})
+    return ResolvedIndex(found, tuple(channels.values()), tuple(channels), values)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,11 +189,16 @@ class SpectralIndex:
     @functools.cached_property
     def formula(self) -> ast.expr:
         """The formula, taken apart."""
-        return ast.parse(self.text, mode='eval').body
+        return parse(self.text)
 
 
 def find_index(name: str) -> SpectralIndex:
-    """Look up a spectral index.
+    """Look up a spectral index, or read a formula.
+
+    Formulas are arithmetic (``+ - * / **`` and brackets) with ``sqrt``, ``exp``, ``log``, ``abs``,
+    ``minimum`` and ``maximum`` of numbers, bands and the catalogue's constants, for instance
+    ``(nir - red) / (nir + red)``. Bands are called by roles, by the catalogue's letters (``N``,
+    ``R``), or by wavelengths in nanometres (``nm865``).
 
     Raises:
         BadParameter: If there is none; the message names near matches.
@@ -163,6 +206,8 @@ def find_index(name: str) -> SpectralIndex:
     known = catalogue()
     if name in known:
         return known[name]
+    if not re.fullmatch(r'\w+', name.strip()):
+        return SpectralIndex(name, name, 'formula', name, read_letters(name), '')
     by_letters = {each.casefold(): each for each in known}
     near = difflib.get_close_matches(name.casefold(), by_letters, n=3, cutoff=0.5)
     raise BadParameter(
@@ -252,11 +297,16 @@ def _constant(
 
 
 def _channel(index: SpectralIndex, letter: str, bands: Bands) -> int:
-    """Position of the band that spyndex calls by a letter."""
+    """Position of the band that a formula calls by a letter, a role or a wavelength."""
     if not isinstance(bands, str) and isinstance(bands, Sequence) and letter in bands:
         return list(bands).index(letter)
+    role: str | float
     if letter in _POLARISATIONS:
         role, words = letter, 'polarisation'
+    elif nanometres := _WAVELENGTH.fullmatch(letter):
+        role, words = float(nanometres[1].replace('_', '.')) / 1000, 'its wavelength'
+    elif letter not in _spyndex().bands:
+        role, words = letter, 'its role'
     else:
         entry = _spyndex().bands[letter]
         role = entry.common_name
@@ -269,48 +319,6 @@ def _channel(index: SpectralIndex, letter: str, bands: Bands) -> int:
         ) from error
 
 
-def _evaluate(node: ast.expr, known: Mapping[str, Tensor | float]) -> Tensor | float:
-    match node:
-        case ast.Constant(value=int() | float() as number):
-            return float(number)
-        case ast.Name(id=letter):
-            return known[letter]
-        case ast.UnaryOp(op=ast.USub(), operand=operand):
-            return -_evaluate(operand, known)
-        case ast.BinOp(left=left, op=operator, right=right):
-            return _OPERATORS[type(operator)](_evaluate(left, known), _evaluate(right, known))
-    raise BadInput(f'A formula of the catalogue holds {ast.unparse(node)}, which is no arithmetic.')
-
-
-def _divide(above: Tensor | float, below: Tensor | float) -> Tensor | float:
-    """Divide; where the denominator is 0, the quotient and its gradient are 0."""
-    if not isinstance(below, Tensor):
-        return above / below if below else 0.0 * above
-    defined = below != 0
-    return torch.where(defined, above / torch.where(defined, below, 1), 0)
-
-
-def _power(base: Tensor | float, exponent: Tensor | float) -> Tensor | float:
-    """Raise to a power; 0 where that is no real number or its slope is infinite."""
-    if not isinstance(base, Tensor) or isinstance(exponent, Tensor):
-        return base**exponent
-    if exponent < 0:
-        return _divide(1.0, _power(base, -exponent))
-    if exponent == int(exponent):
-        return base**exponent
-    defined = base > 0
-    return torch.where(defined, torch.where(defined, base, 1) ** exponent, 0)
-
-
 def _rbf(a: Tensor | float, b: Tensor | float, sigma: float | Tensor) -> Tensor:
     """Radial basis function kernel: exp(-(a - b)² / (2 σ²))."""
     return torch.exp(-(torch.as_tensor(a - b) ** 2) / (2 * sigma**2))
-
-
-_OPERATORS: Mapping[type[ast.operator], Any] = {
-    ast.Add: lambda a, b: a + b,
-    ast.Sub: lambda a, b: a - b,
-    ast.Mult: lambda a, b: a * b,
-    ast.Div: _divide,
-    ast.Pow: _power,
-}

@@ -14,10 +14,13 @@ from torchgeo_ext.transforms._bands import (
     set_wavelengths,
     shared_wavelengths,
 )
-from torchgeo_ext.transforms._base import Sample, SampleTransform, check_fraction, fold
+from torchgeo_ext.transforms._base import Sample, SampleTransform, fold
 from torchgeo_ext.transforms._response import response_matrix
 
 log = logging.getLogger(__name__)
+
+#: Share of a response that must lie where the source has measured.
+COVERED = 0.5
 
 
 class SpectralResample(SampleTransform):
@@ -38,14 +41,13 @@ class SpectralResample(SampleTransform):
             gives, or centre wavelengths in micrometres.
         source: Bands of the image in the same form. By default the ``wavelengths`` of the sample
             tell, and their widths are guessed.
-        minimum_coverage: Share of a band's response that must lie where the source has measured.
-            A warning names the bands that have less.
-        fill: Value of those bands.
+        fill: Value of bands that the source does not cover, which a warning names: less than half
+            of their response lies where it has measured. None guesses them from the nearest
+            measurements.
 
     Attributes:
-        matrix: (target, source) weights in float64, without those of bands that are not covered;
-            None as long as the source is not known.
-        coverage: (target,) shares.
+        matrix: (target, source) weights in float64; None as long as the source is not known.
+        coverage: (target,) share of each response that lies where the source has measured.
 
     Raises:
         BadParameter: If a band to compute has no known wavelength, or no source band is of use.
@@ -55,17 +57,11 @@ class SpectralResample(SampleTransform):
     coverage: Tensor | None
 
     def __init__(
-        self,
-        target: Bands,
-        source: Bands | None = None,
-        minimum_coverage: float = 0.5,
-        fill: float = 0.0,
+        self, target: Bands, source: Bands | None = None, fill: float | None = 0.0
     ) -> None:
         super().__init__()
-        check_fraction('minimum_coverage', minimum_coverage)
         self.target = band_wavelengths(target)
         self.source = None if source is None else band_wavelengths(source)
-        self.minimum_coverage = minimum_coverage
         self.fill = fill
         self._known: dict[tuple[float, ...], tuple[Tensor, Tensor]] = {}
         matrix, coverage = (None, None) if self.source is None else self._weights(self.source)
@@ -88,9 +84,9 @@ class SpectralResample(SampleTransform):
             )
         image = sample['image']
         pixels = torch.einsum('ts,nshw->nthw', matrix.to(image), images.pixels)
-        if self.fill:
-            missing = (coverage < self.minimum_coverage).to(image.device)[:, None, None]
-            pixels = torch.where(missing, self.fill, pixels)
+        if self.fill is not None:
+            covered = (coverage >= COVERED).to(image.device)[:, None, None]
+            pixels = torch.where(covered, pixels, self.fill)
         if images.valid is not None:
             pixels = torch.where(images.valid, pixels, 0)
         sample['image'] = pixels.reshape(*image.shape[:-3], *pixels.shape[1:])
@@ -107,16 +103,31 @@ class SpectralResample(SampleTransform):
 
     def _weights(self, source: BandWavelengths) -> tuple[Tensor, Tensor]:
         weights, covered = response_matrix(source, self.target)
-        lacking = [i for i, share in enumerate(covered) if share < self.minimum_coverage]
-        if lacking:
-            log.warning(
-                'SpectralResample: %s does not cover %s; these bands are %g everywhere.',
-                source.source or 'the image',
-                self.target.describe(lacking),
-                self.fill,
-            )
-        weights[lacking] = 0
+        warn_uncovered(source, self.target, covered.tolist())
         return torch.from_numpy(weights), torch.from_numpy(covered)
+
+
+def warn_uncovered(
+    source: BandWavelengths, target: BandWavelengths, coverage: Sequence[float]
+) -> list[int]:
+    """Log a warning that names the bands which the source does not cover.
+
+    Args:
+        source: Bands that were measured.
+        target: Bands that are asked for.
+        coverage: Share of the response of each of these that lies where the source has measured.
+
+    Returns:
+        Positions of the bands that are not covered.
+    """
+    lacking = [i for i, share in enumerate(coverage) if share < COVERED]
+    if lacking:
+        log.warning(
+            'These bands lie where %s has not measured: %s.',
+            source.source or 'the image',
+            target.describe(lacking),
+        )
+    return lacking
 
 
 class SelectByWavelength(SampleTransform):

@@ -1,0 +1,102 @@
+"""Numbers of cubes: which factors make them physical, and sums of bands with weights."""
+
+import dataclasses
+import logging
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor, nn
+
+from torchgeo_ext.inference import open_raster
+from torchgeo_ext.inference.spectral.cube import Cube
+from torchgeo_ext.operations._values import middle
+
+log = logging.getLogger(__name__)
+
+#: Weights below this change no number that is written.
+_NEGLIGIBLE = 1e-7
+#: Larger numbers are no reflectance; glint and snow go beyond 1.
+REFLECTANCE = 3.0
+
+
+class BandMixture(nn.Module):
+    """Weighted sums of bands, pixel by pixel.
+
+    Args:
+        weights: (t, c) weight of each band.
+        offsets: (t,) what is added; nothing if left out.
+    """
+
+    weights: Tensor
+    offsets: Tensor
+
+    def __init__(self, weights: ArrayLike, offsets: ArrayLike | None = None) -> None:
+        super().__init__()
+        mixing = np.asarray(weights, np.float32)
+        added = np.zeros(len(mixing)) if offsets is None else offsets
+        self.register_buffer('weights', torch.from_numpy(mixing))
+        self.register_buffer('offsets', torch.from_numpy(np.asarray(added, np.float32)[:, None]))
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Mix.
+
+        Args:
+            pixels: (b, c, h, w).
+
+        Returns:
+            (b, t, h, w).
+        """
+        mixed = torch.matmul(self.weights, pixels.flatten(2)) + self.offsets
+        return mixed.unflatten(2, pixels.shape[2:])
+
+
+def mixing(cube: Cube, weights: NDArray[np.float64]) -> tuple[Cube, BandMixture]:
+    """Make a network of weights, and leave out bands that have none.
+
+    Bands with different factors are made physical on the way.
+
+    Args:
+        cube: The image.
+        weights: (t, c) weights of its bands.
+
+    Returns:
+        The image with the bands to read, and the network for their stored values.
+    """
+    used = np.flatnonzero(np.abs(weights).max(axis=0) > _NEGLIGIBLE).tolist()
+    reading, weights = cube.select(used), weights[:, used]
+    bands = reading.bands
+    if bands.uniform:
+        return reading, BandMixture(weights)
+    return reading, BandMixture(weights * np.array(bands.scale), weights @ np.array(bands.offset))
+
+
+def stored_type(cube: Cube) -> str:
+    """Choose a data type for values like those of an image."""
+    with open_raster(cube.source.path, cube.source.argument) as dataset:
+        dtype = np.result_type(*(dataset.dtypes[band - 1] for band in cube.source.bands or ()))
+    return dtype.name if dtype.name in ('uint8', 'uint16', 'int16') else 'float32'
+
+
+def not_twice(cube: Cube) -> Cube:
+    """Forget factors that were applied to the values already though the file still names them."""
+    bands = cube.bands
+    if set(bands.scale) == {1.0} or stored_type(cube) != 'float32':
+        return cube
+    unscaled = dataclasses.replace(cube, bands=bands.unscaled())
+    seen = largest(unscaled)
+    if not 0 < seen <= REFLECTANCE:
+        return cube
+    log.warning(
+        '%s: %s names the factor %g, but its values (up to %.3g) seem to be multiplied by it '
+        'already; it is not applied again.',
+        cube.source.argument, cube.source.path, bands.scale[0], seen,
+    )  # fmt: skip
+    return unscaled
+
+
+def largest(cube: Cube) -> float:
+    """Give the largest physical value in the middle, but for some outliers; 0 without any."""
+    scale, offset = (np.array(v)[:, None] for v in (cube.bands.scale, cube.bands.offset))
+    seen = np.abs(middle(cube.source, cube.grid) * scale + offset)
+    return float(np.quantile(seen, 0.99)) if seen.size else 0.0

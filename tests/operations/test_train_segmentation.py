@@ -18,7 +18,8 @@ from tests.datasets.makers import boxes, class_map, image_of, write_pair_of_laye
 from tests.rasters import write_raster
 from torchgeo_ext.bundles import read_bundle
 from torchgeo_ext.errors import BadInput, BadParameter, Canceled, MissingWeights
-from torchgeo_ext.models import _weights
+from torchgeo_ext.models import _weights, lessvit
+from torchgeo_ext.models._less import LESSSize
 from torchgeo_ext.models.vmamba import SIZES, VMambaClassifier, VMambaSize
 from torchgeo_ext.operations import segment_image, train_segmentation
 from torchgeo_ext.operations._network import build_task, choose_patch_size
@@ -178,6 +179,21 @@ def test_a_backbone_segmentation_models_pytorch_does_not_have(layers, tmp_path):
     segment_image(layers[0], tmp_path / 'map.tif', bundle=tmp_path / 'm')
     with rasterio.open(tmp_path / 'map.tif') as dataset:
         assert dataset.shape == CLASSES.shape
+
+
+def test_a_backbone_that_goes_by_wavelengths(layers, tmp_path, monkeypatch):
+    monkeypatch.setitem(lessvit.SIZES, 'base', LESSSize(32, 4, 2))
+    options = TINY | {'architecture': 'fpn', 'batch_size': 2}
+    train_segmentation(*layers, tmp_path / 'm', backbone='lessvit_base', **options)
+    bundle = read_bundle(tmp_path / 'm')
+    told = bundle.card.architecture['arguments']['model_args']['bands']
+    assert told == pytest.approx([0.492, 0.560], abs=0.002)  # blue and green of Sentinel-2
+    segment_image(layers[0], tmp_path / 'map.tif', bundle=tmp_path / 'm')
+    with rasterio.open(tmp_path / 'map.tif') as dataset:
+        assert dataset.shape == CLASSES.shape
+    unknown = write_raster(tmp_path / 'unknown.tif', image_of(CLASSES), names=('one', 'two'))
+    with pytest.raises(BadInput, match='lessvit_base goes by wavelengths, but those of one, two'):
+        train_segmentation(unknown, layers[1], tmp_path / 'n', backbone='lessvit_base', **options)
 
 
 def test_published_weights_of_a_registered_backbone(tmp_path, monkeypatch):

@@ -23,6 +23,7 @@ from torchgeo.models.api import _model as _builders
 from torchvision.models import SwinTransformer, WeightsEnum
 
 from torchgeo_ext.errors import BadParameter
+from torchgeo_ext.models._wavelengths import known_wavelengths
 from torchgeo_ext.models._weights import fetching_imagenet_weights
 from torchgeo_ext.models.channels import Adaptation, adapt_channels, adapt_filters
 
@@ -36,6 +37,8 @@ TIMM = 'tu-'
 
 #: How the names of TorchGeo's networks begin that are backbones of timm or torchvision.
 _TORCHGEO = ('resnet', 'swin_', 'vit_')
+#: How the names of those begin that know bands by their wavelengths.
+_BY_WAVELENGTH = ('copernicusfm_', 'dofa_', 'panopticon_')
 
 #: Maps taken of a network in which all have one scale.
 _LEVELS = 4
@@ -169,7 +172,15 @@ class _Swin(_Foreign):
 
 def list_backbones() -> list[str]:
     """List the registered networks that :func:`backbone_features` takes, ours and TorchGeo's."""
-    return [name for name in list_models() if _is_ours(name) or name.startswith(_TORCHGEO)]
+    known = (*_TORCHGEO, *_BY_WAVELENGTH)
+    return [name for name in list_models() if _is_ours(name) or name.startswith(known)]
+
+
+def goes_by_wavelength(name: str) -> bool:
+    """Tell whether a network for :func:`backbone_features` must know the wavelengths of bands."""
+    if name.startswith(_BY_WAVELENGTH):
+        return True
+    return name in _builders and 'wavelengths' in inspect.signature(_builders[name]).parameters
 
 
 def _is_ours(name: str) -> bool:
@@ -193,7 +204,9 @@ def backbone_features(
         in_chans: Bands of the images; those of the weights, or three, if left out. Filters of
             weights made for others are adapted.
         bands: Names or centre wavelengths in micrometres of the bands instead of their number, so
-            that the filters of the weights can be found by them.
+            that the filters of the weights can be found by them. Networks that know bands by their
+            wavelengths need them: DOFA, Panopticon, Copernicus-FM and LESS ViT, which have
+            ``wavelengths`` that can be set anew for another sensor.
         adaptation: How filters come to other bands; what was done is logged.
         arguments: Further arguments of its builder.
 
@@ -210,6 +223,8 @@ def backbone_features(
             f'in_chans is {in_chans}, but there are {len(bands)} bands.', 'Give one of both.'
         )
     in_chans = in_chans or len(bands) or None
+    if goes_by_wavelength(name):
+        return _by_wavelength(name, weights, in_chans, bands, arguments)
     if weights and in_chans and (bands or adaptation != 'auto'):
         backbone = as_backbone(_network(name, weights, None, arguments))
         meta = _COLOURS if isinstance(weights, bool) else weights.meta
@@ -218,6 +233,24 @@ def backbone_features(
         log.info('%s: %s.', name, note)
         return backbone
     return as_backbone(_network(name, weights, in_chans, arguments))
+
+
+def _by_wavelength(
+    name: str,
+    weights: Any,
+    in_chans: int | None,
+    bands: Sequence[str | float],
+    arguments: dict[str, Any],
+) -> Backbone:
+    """Build a network that has one filter for all bands, shaped by their wavelengths."""
+    from torchgeo_ext.models.wavelength_backbones import by_wavelength
+
+    if _is_ours(name):
+        known = {'wavelengths': known_wavelengths(in_chans, bands)} if bands else {}
+        return as_backbone(_registered(name, weights, in_chans, arguments | known))
+    # builders of those without published weights do not take any
+    network = get_model(name, **({'weights': weights} if weights else {}), **arguments)
+    return by_wavelength(network, known_wavelengths(in_chans, bands))
 
 
 def _network(name: str, weights: Any, in_chans: int | None, arguments: dict[str, Any]) -> nn.Module:

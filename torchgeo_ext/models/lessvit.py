@@ -12,23 +12,21 @@ Axes: b batch, s bands, h and w rows and columns (of patches, inside), n places,
 rows and columns within a patch.
 """
 
-import logging
 import math
 from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from einops import rearrange, repeat
 from torch import Tensor, nn
 
-from torchgeo_ext.errors import BadInput, BadParameter
+from torchgeo_ext.errors import BadParameter
 from torchgeo_ext.models._less import LayerNorm, LESSBlock, LESSSize, Turns
 from torchgeo_ext.models._reconstruction import Reconstruction, draw_noise
+from torchgeo_ext.models._wavelengths import check_bands, check_wavelengths, known_wavelengths
 from torchgeo_ext.models._weights import accept_published_names
 from torchgeo_ext.models.features import Backbone, Stage, crop_maps, pad_to_multiple, spread
 from torchgeo_ext.sensors import sensor
-
-log = logging.getLogger(__name__)
 
 #: How tokens are told where they are: waves added once, or turned in every attention.
 Positions = Literal['waves', 'rope']
@@ -198,7 +196,7 @@ class LESSViT(Backbone):
 
     @wavelengths.setter
     def wavelengths(self, centres: Sequence[float]) -> None:
-        self.layout = self.layout._replace(wavelengths=_checked(centres, self.layout.radar))
+        self.layout = self.layout._replace(wavelengths=check_wavelengths(centres))
 
     def forward(self, x: Tensor) -> Tensor:
         """Classify images.
@@ -245,12 +243,7 @@ class LESSViT(Backbone):
 
     def tokens(self, x: Tensor) -> tuple[Tensor, _Places, tuple[int, int]]:
         """Embed images: the table (b, 1 + s, 1 + n, d), who tells positions, patches by side."""
-        if x.shape[1] != len(self.wavelengths):
-            raise BadInput(
-                f'The image has {x.shape[1]} bands, but the network was given '
-                f'{len(self.wavelengths)} wavelengths.',
-                'Set wavelengths to the centres of the bands in micrometres.',
-            )
+        check_bands(x, self.wavelengths)
         table = self.embed_patches(pad_to_multiple(x, self.layout.patch))
         height, width = table.shape[2:4]
         table = rearrange(table, 'b s h w d -> b s (h w) d')
@@ -517,38 +510,16 @@ def _normalised(patches: Tensor) -> Tensor:
     return centred / (patches.var(dim=-1, keepdim=True) + 1e-6).sqrt()
 
 
-def _checked(wavelengths: Sequence[float], radar: int = 0) -> tuple[float, ...]:
-    strange = [centre for centre in wavelengths if not 0.2 <= centre <= 100]
-    if not wavelengths or strange:
+def _layout(
+    in_chans: int, wavelengths: Sequence[float] | None, radar: int, **facts: Any
+) -> LESSLayout:
+    if not 0 <= radar <= in_chans:
         raise BadParameter(
-            f'wavelengths: {strange or "there are none"}.',
-            'Give the centre of every band in micrometres.',
-        )
-    if not 0 <= radar <= len(wavelengths):
-        raise BadParameter(
-            f'radar is {radar}, but there are {len(wavelengths)} bands.',
+            f'radar is {radar}, but there are {in_chans} bands.',
             'Give how many of the last bands are radar.',
         )
-    return tuple(float(centre) for centre in wavelengths)
-
-
-def _wavelengths(in_chans: int, wavelengths: Sequence[float] | None) -> tuple[float, ...]:
-    """Give the centres of some bands, evenly spread over the optical range if nobody tells."""
-    if wavelengths is None:
-        if in_chans == len(sentinel2 := sentinel2_wavelengths()):
-            return sentinel2
-        log.warning(
-            'wavelengths: none are given of %d bands; they are taken to lie evenly from 0.4 to 2.5 '
-            'micrometres.',
-            in_chans,
-        )
-        return tuple(torch.linspace(0.4, 2.5, in_chans).tolist())
-    if len(wavelengths) != in_chans:
-        raise BadParameter(
-            f'wavelengths has {len(wavelengths)} centres, but in_chans is {in_chans}.',
-            'Give one for each band.',
-        )
-    return _checked(wavelengths)
+    centres = known_wavelengths(in_chans, wavelengths, sentinel2_wavelengths())
+    return LESSLayout(centres, radar=radar, **facts)
 
 
 def lessvit_base(
@@ -585,8 +556,15 @@ def lessvit_base(
     Raises:
         BadParameter: If wavelengths are not those of the bands.
     """
-    centres = _checked(_wavelengths(in_chans, wavelengths), radar)
-    layout = LESSLayout(centres, resolution, patch, positions, radius, radar)
+    layout = _layout(
+        in_chans,
+        wavelengths,
+        radar,
+        resolution=resolution,
+        patch=patch,
+        positions=positions,
+        radius=radius,
+    )
     # the successor starts with layer scale
     return LESSViT(SIZES['base'], layout, num_classes, layer_scale=float(positions == 'rope'))
 
@@ -627,8 +605,15 @@ def lessvit_mae_base(
     Raises:
         BadParameter: If wavelengths are not those of the bands, or a share is not between 0 and 1.
     """
-    centres = _checked(_wavelengths(in_chans, wavelengths), radar)
-    layout = LESSLayout(centres, resolution, patch, positions, radius, radar)
+    layout = _layout(
+        in_chans,
+        wavelengths,
+        radar,
+        resolution=resolution,
+        patch=patch,
+        positions=positions,
+        radius=radius,
+    )
     scale = float(positions == 'rope')
     return LESSViTMAE(
         SIZES['base'], SIZES['decoder'], layout, mask_ratio, band_mask_ratio, band_dropout, scale

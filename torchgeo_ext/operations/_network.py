@@ -175,7 +175,7 @@ def find_weights(weights: str, backbone: str | None = None) -> 'StartingPoint':
 
 def _published(name: str, backbone: str | None) -> 'StartingPoint':
     from torchgeo_ext.hub import weights_file
-    from torchgeo_ext.models.features import backbone_features
+    from torchgeo_ext.models.features import backbone_features, goes_by_wavelength
     from torchgeo_ext.tasks._weights import StartingPoint, read_tensors
 
     known = {str(weights): weights for weights in _all_weights()}
@@ -193,7 +193,10 @@ def _published(name: str, backbone: str | None) -> 'StartingPoint':
                 f'weights: {name} does not fit the backbone {backbone}.',
                 'Choose the backbone the weights were trained with.',
             )
-        return StartingPoint(name, backbone_features(backbone, weights).state_dict(), bands)
+        # weights are the same for any wavelengths
+        some = [0.665] if goes_by_wavelength(backbone) else []
+        state = backbone_features(backbone, weights, bands=some).state_dict()
+        return StartingPoint(name, state, bands)
     return StartingPoint(name, read_tensors(weights_file(weights)), bands)
 
 

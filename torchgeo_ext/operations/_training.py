@@ -2,11 +2,13 @@
 
 import dataclasses
 import logging
+import math
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from torchgeo_ext.errors import BadInput
 from torchgeo_ext.operations._operation import ADVANCED, StrPath, file_out, within
 from torchgeo_ext.progress import Progress, portion, silent
 from torchgeo_ext.staging import staged
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
     from torchgeo_ext.bundles import BundleCard
     from torchgeo_ext.datamodules import GeoTIFFDataModule
+    from torchgeo_ext.datasets._scene_dataset import SceneDataset
     from torchgeo_ext.inference.grid import Grid
     from torchgeo_ext.samplers import BlockedSplit
     from torchgeo_ext.tasks import MaskedChangeDetection, MaskedSegmentation
@@ -255,7 +258,30 @@ def _task_arguments(
         'lr': settings.learning_rate,
         # of the learning rate: halfway to giving up
         'patience': max(1, settings.patience // 2),
+        **(_wavelengths(dataset, settings) if kind == 'segmentation' else {}),
     }
+
+
+def _wavelengths(dataset: 'SceneDataset', settings: Settings) -> dict[str, Any]:
+    """Tell a backbone that goes by wavelengths those of the bands."""
+    from torchgeo_ext.models.features import goes_by_wavelength
+    from torchgeo_ext.tasks._registered import takes_any_backbone
+
+    backbone = settings.backbone
+    if not takes_any_backbone(settings.architecture, backbone) or not goes_by_wavelength(backbone):
+        return {}
+    centres = dataset.wavelengths.astype(float).tolist()
+    unknown = [
+        name for name, centre in zip(dataset.bands, centres, strict=True) if math.isnan(centre)
+    ]
+    if unknown:
+        raise BadInput(
+            f'image: {backbone} goes by wavelengths, but those of {", ".join(unknown[:6])} are not '
+            'known.',
+            'Name the bands as a sensor does, write their wavelengths into the file, or choose '
+            'another backbone.',
+        )
+    return {'model_args': {'bands': centres}}
 
 
 def _weigh_classes(task: Any, datamodule: 'GeoTIFFDataModule', settings: Settings) -> None:
@@ -287,9 +313,8 @@ def make_card(done: Training) -> 'BundleCard':
     )
 
     module, hparams = done.datamodule, done.task.hparams
-    arguments = {
-        key: hparams[key] for key in ('model', 'backbone', 'in_channels', 'task', 'num_classes')
-    }
+    shaping = ('model', 'backbone', 'in_channels', 'task', 'num_classes', 'model_args')
+    arguments = {key: hparams.get(key) for key in shaping}
     tile, halo = _tile(done)
     finest, coarsest = resolutions_of(module.labelled.grids)
     return BundleCard(

@@ -59,7 +59,9 @@ def build_registered(
     known = builder_parameters(model)
     bands = 'in_chans' if 'in_chans' in known else 'in_channels'
     given = {bands: in_channels} | dict(arguments)
-    if strange := sorted(given.keys() - known.keys()):
+    passes_on = any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values())
+    strange = [] if passes_on else sorted(given.keys() - known.keys())
+    if strange:
         raise BadParameter(
             f'model: {model} does not take {", ".join(strange)}.',
             f'It takes {", ".join(known)}. Choose a model made for {task}.',

@@ -1,12 +1,13 @@
 """Semantic segmentation from partly labelled rasters."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor
 from torchgeo.tasks import SemanticSegmentation
 from torchvision.models import WeightsEnum
 
+from torchgeo_ext.errors import BadParameter
 from torchgeo_ext.tasks._masked import FURTHER_DECODERS, MaskedLabels
 from torchgeo_ext.tasks._registered import (
     build_registered,
@@ -47,6 +48,7 @@ class MaskedSegmentation(MaskedLabels, SemanticSegmentation):
         patience: int = 10,
         freeze_backbone: bool = False,
         freeze_decoder: bool = False,
+        model_args: dict[str, Any] | None = None,
     ) -> None:
         """Initialize a new MaskedSegmentation instance.
 
@@ -70,6 +72,11 @@ class MaskedSegmentation(MaskedLabels, SemanticSegmentation):
             patience: Epochs without a better validation loss until the learning rate drops.
             freeze_backbone: Do not train the encoder.
             freeze_decoder: Do not train the decoder.
+            model_args: Further arguments of a registered network, or of a backbone of this package
+                or TorchGeo, such as ``bands`` where it goes by wavelengths.
+
+        Raises:
+            BadParameter: If there are such arguments, but the network is none of these.
         """
         # every argument is read from the hyperparameters, which TorchGeo's task saves
         super().__init__(weights=weights)
@@ -81,12 +88,21 @@ class MaskedSegmentation(MaskedLabels, SemanticSegmentation):
         name, backbone = self.hparams['model'], self.hparams['backbone']
         bands = self.hparams['in_channels']
         classes = self.hparams['num_classes'] or self.hparams['num_labels'] or 1
-        if takes_any_backbone(name, backbone):
+        further = self.hparams['model_args'] or {}
+        any_backbone = takes_any_backbone(name, backbone)
+        if further and not any_backbone and name not in registry.models:
+            raise BadParameter(
+                f'model_args: {name} with {backbone} takes none, but there are '
+                f'{", ".join(further)}.',
+                'Leave them out, or choose a registered network or backbone.',
+            )
+        if any_backbone:
             arguments = {
                 'backbone': backbone,
                 'decoder': name,
                 'backbone_weights': published_weights(self.weights, backbone),
                 'num_classes': classes,
+                **further,
             }
             self.model = build_registered('segmenter', bands, arguments, type(self).__name__)
         elif name in FURTHER_DECODERS:
@@ -99,7 +115,7 @@ class MaskedSegmentation(MaskedLabels, SemanticSegmentation):
         elif name in registry.models:
             refuse_weights(name, self.weights)
             self.model = build_registered(
-                name, bands, {'num_classes': classes}, type(self).__name__
+                name, bands, {'num_classes': classes, **further}, type(self).__name__
             )
         else:
             super().configure_models()

@@ -15,11 +15,14 @@ from torchgeo_ext.datasets.fusu import FUSU
 from torchgeo_ext.datasets.gdit import GDIT
 from torchgeo_ext.datasets.geo_pair import GeoPair
 from torchgeo_ext.datasets.gzcd import GZCD
+from torchgeo_ext.datasets.houston2013 import Houston2013
 from torchgeo_ext.datasets.hrplanesv2 import HRPlanesV2
 from torchgeo_ext.datasets.hrscd import HRSCD
+from torchgeo_ext.datasets.indianpines import IndianPines
 from torchgeo_ext.datasets.landsatscd import LandsatSCD
 from torchgeo_ext.datasets.levircd_tiles import LEVIRCDTiles
 from torchgeo_ext.datasets.levirmci import LEVIRMCI
+from torchgeo_ext.datasets.pavia import PaviaCentre, PaviaUniversity
 from torchgeo_ext.datasets.placed_images import PlacedImages
 from torchgeo_ext.datasets.pseudo_labels import ImageContent, change_events, write_pseudo_labels
 from torchgeo_ext.datasets.pxclcd import PXCLCD
@@ -56,9 +59,13 @@ __all__ = (
     'FSC180k',
     'GeoPair',
     'HRPlanesV2',
+    'Houston2013',
     'ImageContent',
+    'IndianPines',
     'LEVIRCDTiles',
     'LandsatSCD',
+    'PaviaCentre',
+    'PaviaUniversity',
     'PlacedImages',
     'RasterSeries',
     'ReBEN',

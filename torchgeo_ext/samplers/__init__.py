@@ -13,6 +13,7 @@ from torchgeo_ext.samplers.cell_weights import (
 )
 from torchgeo_ext.samplers.coverage import coverage, plot_coverage
 from torchgeo_ext.samplers.dates import TwoPhases, TwoSeasons, greenness_dates, two_dates
+from torchgeo_ext.samplers.disjoint_patches import DisjointPatches, disjoint_patches
 from torchgeo_ext.samplers.hard_example import HardExampleSampler
 from torchgeo_ext.samplers.polygon import PolygonSampler
 from torchgeo_ext.samplers.seeded_random import SeededRandomSampler
@@ -29,6 +30,7 @@ __all__ = (
     'BlockedSplit',
     'CellWeights',
     'ClassBalance',
+    'DisjointPatches',
     'FeatureDensity',
     'HardExampleSampler',
     'Location',
@@ -50,6 +52,7 @@ __all__ = (
     'WeightedSampler',
     'class_weights',
     'coverage',
+    'disjoint_patches',
     'greenness_dates',
     'plot_coverage',
     'two_dates',

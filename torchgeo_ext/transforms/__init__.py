@@ -36,6 +36,14 @@ from torchgeo_ext.transforms.spectral import (
     Striping,
 )
 from torchgeo_ext.transforms.spectral_bands import SelectByWavelength, SpectralResample
+from torchgeo_ext.transforms.spectral_shape import (
+    ContinuumRemoval,
+    MaskBands,
+    SavitzkyGolay,
+    ScatterCorrection,
+    SpectralDerivative,
+    StandardNormalVariate,
+)
 from torchgeo_ext.transforms.temporal import (
     EncodeDayOfYear,
     FillGaps,
@@ -48,6 +56,7 @@ __all__ = (
     'BandDropout',
     'BrightnessTemperature',
     'ClassMix',
+    'ContinuumRemoval',
     'CutMix',
     'Degrade',
     'EncodeDayOfYear',
@@ -58,6 +67,7 @@ __all__ = (
     'Haze',
     'KorniaSequential',
     'LogScale',
+    'MaskBands',
     'MinMaxScale',
     'Misregister',
     'MisregisterBands',
@@ -65,6 +75,8 @@ __all__ = (
     'PercentileScale',
     'RadianceToReflectance',
     'Rescale',
+    'SavitzkyGolay',
+    'ScatterCorrection',
     'SeasonalMix',
     'SelectByWavelength',
     'SensorNoise',
@@ -72,8 +84,10 @@ __all__ = (
     'SimulateClouds',
     'SimulateSeason',
     'Speckle',
+    'SpectralDerivative',
     'SpectralJitter',
     'SpectralResample',
+    'StandardNormalVariate',
     'Standardise',
     'Striping',
     'TemporalComposite',

@@ -16,6 +16,7 @@ SMALL = {
     'lenet': {'backbone': 'swinv2_tiny_window8_256'},
     'rotatedfcos': {'backbone': 'eurosat_baseline3', 'width': 32},
     'segmenter': {'backbone': 'eurosat_baseline3'},
+    'spectralformer': {'group': 1},
     'tcssm': {'text_features': 8},
     'mapformer': {'backbone': 'b1', 'map_classes': 3},
 }

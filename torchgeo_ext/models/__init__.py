@@ -44,6 +44,7 @@ from torchgeo_ext.models.changestar import (
     changestar1x256_vitb,
     changestar1x256_vitl,
 )
+from torchgeo_ext.models.cnn1d import CNN1D, cnn1d
 from torchgeo_ext.models.cvmhunet import CVMHUNet, cvmhunet
 from torchgeo_ext.models.dynamicvis import (
     DynamicVis,
@@ -64,6 +65,7 @@ from torchgeo_ext.models.eurosat import (
 )
 from torchgeo_ext.models.fsgnet import FSGNet, fsgnet
 from torchgeo_ext.models.fusu import FUSUNet, fusu
+from torchgeo_ext.models.hybridsn import HybridSN, hybridsn
 from torchgeo_ext.models.hyscdg import HySCDG, hyscdg
 from torchgeo_ext.models.lenet import LENet, lenet
 from torchgeo_ext.models.lessvit import LESSViT, LESSViTMAE, lessvit_base, lessvit_mae_base
@@ -117,6 +119,7 @@ from torchgeo_ext.models.spectralearth import (
     spectralearth_vitl,
     spectralearth_vits,
 )
+from torchgeo_ext.models.spectralformer import SpectralFormer, spectralformer
 from torchgeo_ext.models.tcssm import TCSSM, tcssm
 from torchgeo_ext.models.tinycd import TinyCD, TinyCD_Weights, tinycd
 from torchgeo_ext.models.utae import UTAESegmenter, utae
@@ -130,6 +133,7 @@ from torchgeo_ext.models.vmamba import (
 
 __all__ = (
     'BIT',
+    'CNN1D',
     'TCSSM',
     'AgriFM',
     'AgriFMEncoder',
@@ -159,6 +163,7 @@ __all__ = (
     'FUSUNet',
     'FourierEncoder',
     'HySCDG',
+    'HybridSN',
     'LENet',
     'LESSViT',
     'LESSViTMAE',
@@ -184,6 +189,7 @@ __all__ = (
     'SpectralEarthResNet',
     'SpectralEarthViT',
     'SpectralEarth_Weights',
+    'SpectralFormer',
     'SphericalHarmonicsEncoder',
     'TinyCD',
     'TinyCD_Weights',
@@ -212,6 +218,7 @@ __all__ = (
     'changemamba_scd_tiny',
     'changestar1x256_vitb',
     'changestar1x256_vitl',
+    'cnn1d',
     'cvmhunet',
     'dynamicvis_all_tokens_b',
     'dynamicvis_all_tokens_l',
@@ -222,6 +229,7 @@ __all__ = (
     'eurosat_baseline3',
     'fsgnet',
     'fusu',
+    'hybridsn',
     'hyscdg',
     'lenet',
     'lessvit_base',
@@ -260,6 +268,7 @@ __all__ = (
     'spectralearth_vith',
     'spectralearth_vitl',
     'spectralearth_vits',
+    'spectralformer',
     'tcssm',
     'tinycd',
     'utae',

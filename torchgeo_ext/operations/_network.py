@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Architecture = Literal[
-    'unet', 'unet++', 'cvmhunet', 'deeplabv3', 'deeplabv3+', 'dpt', 'fcn', 'fpn', 'linknet',
-    'manet', 'pan', 'pspnet', 'segformer', 'upernet',
+    'unet', 'unet++', 'cnn1d', 'cvmhunet', 'deeplabv3', 'deeplabv3+', 'dpt', 'fcn', 'fpn',
+    'hybridsn', 'linknet', 'manet', 'pan', 'pspnet', 'segformer', 'spectralformer', 'upernet',
 ]  # fmt: skip
 RegisteredArchitecture = Literal[
     'bit', 'cfnet', 'changeformer', 'changemamba_bcd_tiny', 'fsgnet', 'tinycd',
@@ -34,7 +34,9 @@ ChangeArchitecture = Literal[
 IMAGENET = 'imagenet'
 
 #: Networks without a choice of backbones, which start at random.
-_WHOLE = ('cvmhunet', 'fcn', *get_args(RegisteredArchitecture))
+_WHOLE = (
+    'cnn1d', 'cvmhunet', 'fcn', 'hybridsn', 'spectralformer', *get_args(RegisteredArchitecture),
+)  # fmt: skip
 
 #: Backbones of the one architecture that brings its own.
 _BTC_BACKBONES = ('swin_base', 'swin_small', 'swin_tiny')

@@ -62,7 +62,22 @@ def test_same_vectors_as_torchgeo(degrees, random_places, torchgeo_double):
     torch.testing.assert_close(ours(random_places), theirs(random_places), rtol=0, atol=1e-10)
     single = ours.float()(random_places)
     assert single.dtype == torch.float32
-    torch.testing.assert_close(single.double(), theirs(random_places), rtol=0, atol=1e-5)
+    torch.testing.assert_close(single.double(), theirs(random_places), rtol=0, atol=3e-5)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('north', [90, 5])
+def test_many_places_share_parallels(north, monkeypatch):
+    numbers = torch.rand(4000, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    places = (numbers - 0.5) * torch.tensor([360, 2 * north])
+    places[0, 1] = north
+    encoder = fill(SatCLIPLocation(40, precise=True))
+    expected = encoder.nnet(encoder.harmonics(*places.T, torch.float64))
+    torch.testing.assert_close(encoder(places), expected, rtol=0, atol=1e-12)
+    # and in float32, where no harmonics are computed
+    monkeypatch.setattr(encoder.harmonics, 'places_at_once', None)
+    found = encoder.float()(places).double()
+    torch.testing.assert_close(found, expected, rtol=0, atol=3e-5)
 
 
 @torch.no_grad()

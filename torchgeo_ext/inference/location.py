@@ -15,15 +15,15 @@ from torchgeo_ext.inference.device import pick_device
 from torchgeo_ext.models.location import LocationEncoder, check_coordinates
 from torchgeo_ext.progress import Progress, silent
 
-#: Cells of a grid that are encoded at once.
-_CELLS = 16_384
+#: Cells of a grid that are encoded at once, within the cache of a processor.
+_CELLS = 4096
 
 
 def embed_coordinates(
     encoder: LocationEncoder,
     coordinates: ArrayLike,
     *,
-    batch_size: int = 16_384,
+    batch_size: int | None = None,
     device: str = 'auto',
     on_progress: Progress | None = None,
 ) -> NDArray[np.float32]:
@@ -32,7 +32,7 @@ def embed_coordinates(
     Args:
         encoder: From coordinates to vectors; moved to the device.
         coordinates: Longitude and latitude (n, 2) in degrees, longitude first; float64.
-        batch_size: Places at once.
+        batch_size: Places at once; as the encoder prefers if not given.
         device: Where to compute; see :func:`~torchgeo_ext.inference.device.pick_device`.
         on_progress: Told how far the work is.
 
@@ -48,10 +48,11 @@ def embed_coordinates(
     check_coordinates(places)
     vectors = np.empty((len(places), encoder.embed_dim), np.float32)
     with _at_work(encoder, device) as encode:
-        for start in range(0, len(places), batch_size):
-            batch = slice(start, start + batch_size)
+        size = batch_size or encoder.batch_size
+        for start in range(0, len(places), size):
+            batch = slice(start, start + size)
             vectors[batch] = encode(places[batch])
-            progress(min(1.0, (start + batch_size) / len(places)), 'Encoding places')
+            progress(min(1.0, (start + size) / len(places)), 'Encoding places')
     return vectors
 
 
@@ -59,7 +60,7 @@ def stream_coordinates(
     encoder: LocationEncoder,
     batches: Iterable[ArrayLike],
     *,
-    batch_size: int = 16_384,
+    batch_size: int | None = None,
     device: str = 'auto',
 ) -> Iterator[NDArray[np.float32]]:
     """Encode places that come in batches, one batch at a time.
@@ -67,7 +68,8 @@ def stream_coordinates(
     Args:
         encoder: From coordinates to vectors; moved to the device.
         batches: Longitudes and latitudes (n, 2) in degrees, longitude first; float64.
-        batch_size: Most places at once, whatever the batches are.
+        batch_size: Most places at once, whatever the batches are; as the encoder prefers if not
+            given.
         device: Where to compute; see :func:`~torchgeo_ext.inference.device.pick_device`.
 
     Yields:

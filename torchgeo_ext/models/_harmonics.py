@@ -12,8 +12,10 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-#: Places whose polynomials fit into the cache of a processor.
-_BLOCK = 512
+#: Polynomials grow from these by less than 1e9 up to degree 40, and by 1e21 up to degree 100.
+_NOTHING = 1e-30
+#: Numbers of one degree that fit into the cache of a processor, and most places at once.
+_NUMBERS, _PLACES = 40_960, 2048
 
 
 class Harmonics:
@@ -58,6 +60,8 @@ class Harmonics:
         powers = sine.expand(self.degrees, -1).clone()
         powers[0] = 1
         sectoral = powers.cumprod(0).mul_(first[:, None])
+        # near the poles: processors are a hundred times slower with the smallest numbers
+        sectoral.masked_fill_(sectoral.abs() < _NOTHING, 0)
         before = previous = sectoral[:0]
         for degree in range(self.degrees):
             current = torch.empty_like(sectoral[: degree + 1])
@@ -76,6 +80,10 @@ class Harmonics:
         angles = order[:, None] * torch.deg2rad(longitude + 180)
         return angles.cos(), angles.sin()
 
+    def places_at_once(self, device: torch.device) -> int:
+        """Give how many places are computed together without leaving the cache of a processor."""
+        return min(_PLACES, _NUMBERS // self.degrees) if device.type == 'cpu' else 65_536
+
     @torch.no_grad()
     def __call__(self, longitude: Tensor, latitude: Tensor, dtype: torch.dtype) -> Tensor:
         """Compute all harmonics.
@@ -83,7 +91,7 @@ class Harmonics:
         Args:
             longitude: Degrees (n), float64.
             latitude: Likewise.
-            dtype: Type of the result; all is computed in float64.
+            dtype: Type of the result; polynomials and waves are computed in float64.
 
         Returns:
             (n, L * L), that of degree l and order m in column l * l + l + m: times the cosine for
@@ -92,16 +100,17 @@ class Harmonics:
         count = len(longitude)
         # one after the other in memory are the places, for this and for a product with weights
         features = longitude.new_empty((self.degrees**2, count), dtype=dtype)
-        size = _BLOCK if longitude.device.type == 'cpu' else max(1, count)
+        size = self.places_at_once(longitude.device)
         for start in range(0, count, size):
             block = slice(start, start + size)
             self._write(longitude[block], latitude[block], features[:, block])
         return features.T
 
     def _write(self, longitude: Tensor, latitude: Tensor, features: Tensor) -> None:
-        cosine, sine = self.waves(longitude)
+        cosine, sine = (each.to(features.dtype) for each in self.waves(longitude))
         backwards = sine.flip(0)  # order L - 1 first
         for degree, values in enumerate(self.polynomials(latitude)):
+            values = values.to(features.dtype)
             middle = degree * degree + degree
             features[middle] = values[0]
             if degree:

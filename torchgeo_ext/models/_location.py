@@ -75,9 +75,11 @@ class LocationEncoder(nn.Module):
 
     Attributes:
         embed_dim: Length d of a vector.
+        batch_size: Places at once that need little memory.
     """
 
     embed_dim: int
+    batch_size = 16_384
     #: Tells type and device where there are no parameters.
     _anchor: Tensor
 

@@ -29,9 +29,10 @@ import timm
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchgeo.models.satclip import Siren, SirenNet
+from torchgeo.models.satclip import SineActivation, Siren, SirenNet
 from torchvision.models import Weights, WeightsEnum
 
+from torchgeo_ext.models._harmonic_layer import HarmonicLayer
 from torchgeo_ext.models._harmonics import Harmonics
 from torchgeo_ext.models._location import LocationEncoder
 from torchgeo_ext.models._weights import (
@@ -113,6 +114,9 @@ class SatCLIPLocation(LocationEncoder):
         precise: Whether the parameters are float64, as the published ones; float32 otherwise.
     """
 
+    #: Many places share what is computed for their band of latitude.
+    batch_size = 65_536
+
     def __init__(
         self, legendre_polys: int, embed_dim: int = _EMBED_DIM, precise: bool = False
     ) -> None:
@@ -126,60 +130,56 @@ class SatCLIPLocation(LocationEncoder):
     def encode(self, longitude: Tensor, latitude: Tensor) -> Tensor:
         """See :class:`LocationEncoder`."""
         like = self.like
-        features = self.harmonics(longitude, latitude, like.dtype).to(like.device)
-        vectors: Tensor = self.nnet(features)
+        if self.training or torch.is_grad_enabled():
+            features = self.harmonics(longitude, latitude, like.dtype).to(like.device)
+            trained: Tensor = self.nnet(features)
+            return trained
+        vectors = like.new_empty(len(longitude), self.embed_dim)
+        for places, numbers in self._first(like.dtype).of_places(longitude, latitude):
+            vectors[places] = self._after_first(numbers)
         return vectors
 
     def rows(self, longitude: Tensor) -> Callable[[Tensor], Tensor]:
-        """See :class:`LocationEncoder`.
-
-        A harmonic is a polynomial of the row times a wave of the column. So is the first layer a
-        sum over waves once its weights are summed up with the polynomials of a row, and a cell
-        costs 2 L - 1 instead of L * L products for each number of that layer.
-        """
+        """See :class:`LocationEncoder`; see :mod:`torchgeo_ext.models._harmonic_layer`."""
         if self.training:  # numbers are left out by chance there
             return super().rows(longitude)
-        like = self.like
-        cosine, sine = self.harmonics.waves(longitude)
-        waves = torch.cat([cosine, sine[1:]]).T.to(like)
-        first, *hidden = cast('Sequence[Siren]', self.nnet.layers)
-        assert first.bias is not None
-        bias = first.bias
-        weights = self._by_order(first.weight.double()).to(longitude.device)
+        first = self._first(torch.float64)
+        waves = first.waves(longitude)
 
         def encode(latitude: Tensor) -> Tensor:
-            polynomials = self._polynomials(latitude)
-            # orders of cosines, then those of sines, which begin with 1
-            of_rows = torch.cat([polynomials, polynomials[1:]]) @ weights
-            x = first.activation(waves @ of_rows.transpose(0, 1).to(like) + bias)
-            for layer in hidden:
-                x = layer(x)
-            vectors: Tensor = self.nnet.last_layer(x)
-            return vectors
+            weights = first.of_parallels(latitude).to(waves)
+            return self._after_first(first.apply(waves.expand(len(latitude), -1, -1), weights))
 
         return encode
 
-    def _polynomials(self, latitude: Tensor) -> Tensor:
-        """Give polynomials by order, row and degree (m, r, l); 0 where the order is above."""
-        degrees = self.harmonics.degrees
-        table = latitude.new_zeros(degrees, len(latitude), degrees)
-        for degree, values in enumerate(self.harmonics.polynomials(latitude)):
-            table[: degree + 1, :, degree] = values
-        return table
+    def _first(self, dtype: torch.dtype) -> HarmonicLayer:
+        """Prepare the first layer for many places."""
+        weight, bias, factor = _parts(self._layers[0])
+        return HarmonicLayer(self.harmonics, weight, bias, factor, dtype)
 
-    def _by_order(self, weight: Tensor) -> Tensor:
-        """Sort weights (d, L * L) by order and degree (2 L - 1, l, d): cosines, then sines."""
-        degrees = self.harmonics.degrees
-        degree = torch.arange(degrees, device=weight.device)
-        middle = degree * degree + degree
-        orders = torch.cat([degree, -degree[1:]])[:, None]
-        columns = (middle + orders).where(orders.abs() <= degree, 0)
-        # those of orders above the degree meet polynomials that are 0
-        return weight.T[columns]
+    @property
+    def _layers(self) -> Sequence[Siren]:
+        return cast('Sequence[Siren]', self.nnet.layers)
+
+    def _after_first(self, x: Tensor) -> Tensor:
+        """Go on from what the first sine is of (..., 512), which is overwritten."""
+        shape = x.shape[:-1]
+        x = x.flatten(0, -2).sin_()
+        for layer in self._layers[1:]:
+            weight, bias, factor = _parts(layer)
+            x = torch.addmm(bias, x, weight.T, beta=factor, alpha=factor).sin_()
+        vectors: Tensor = self.nnet.last_layer(x)
+        return vectors.unflatten(0, shape)
 
     def own_names(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """See :class:`LocationEncoder`; the published files have each tensor twice."""
         return _tensors(state, 'nnet.')
+
+
+def _parts(layer: Siren) -> tuple[Tensor, Tensor, float]:
+    """Give weight, bias and the factor before the sine of a layer."""
+    assert layer.bias is not None
+    return layer.weight.detach(), layer.bias.detach(), cast('SineActivation', layer.activation).w0
 
 
 class SatCLIPTowers(nn.Module):

@@ -20,7 +20,7 @@ from torchgeo_ext.inference.location import embed_coordinates, embed_grid_rows, 
 from torchgeo_ext.models.location import location_encoder
 
 #: Of the random points, of TorchGeo's and the bare network's batches, and how often each is timed.
-PLACES, BATCH, ROUNDS = 32_768, 8192, 3
+PLACES, BATCH, ROUNDS = 65_536, 8192, 3
 ROWS, COLUMNS = 1800, 3600
 
 

@@ -49,7 +49,7 @@ def judge(task, module):
 def test_learns_and_keeps_the_best_epoch(module):
     task, fitted = train(module, epochs=8)
     assert fitted.ending == 'finished'
-    assert fitted.best.mean_iou == max(epoch.mean_iou for epoch in fitted.epochs) > 0.5
+    assert fitted.best.score == max(epoch.score for epoch in fitted.epochs) > 0.5
     assert fitted.epochs[-1].train_loss < fitted.epochs[0].train_loss
     assert [epoch.number for epoch in fitted.epochs] == list(range(1, 9))
     # the state is that of the best epoch, the scores are those of that state

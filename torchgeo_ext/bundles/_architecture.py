@@ -231,7 +231,7 @@ def fitting_state(
     missing = [key for key in wanted.keys() - given.keys() if not key.endswith(_COUNTED)]
     problems = {
         'missing': sorted(missing),
-        'not expected': sorted(given.keys() - wanted.keys()),
+        'not expected': sorted(k for k in given.keys() - wanted if not k.endswith(_COUNTED)),
         'of another shape': [
             f'{key} {tuple(given[key].shape)} instead of {tuple(wanted[key].shape)}'
             for key in sorted(wanted.keys() & given.keys())
@@ -244,7 +244,7 @@ def fitting_state(
             f'The weights in {where} do not fit the architecture ({told}).',
             'Check the architecture and its arguments (backbone, in_channels, num_classes).',
         )
-    return given
+    return {key: value for key, value in given.items() if key in wanted}
 
 
 def _some(keys: list[str], limit: int = 3) -> str:

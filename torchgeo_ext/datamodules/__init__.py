@@ -2,6 +2,7 @@
 
 from torchgeo_ext.datamodules.change_pairs import ChangePairDataModule
 from torchgeo_ext.datamodules.domains import DomainDataModule
+from torchgeo_ext.datamodules.geo_objects import GeoObjectDataModule
 from torchgeo_ext.datamodules.geotiff import GeoTIFFDataModule
 from torchgeo_ext.datamodules.objects import ObjectDataModule
 from torchgeo_ext.datamodules.places import PlaceDataModule
@@ -12,6 +13,7 @@ from torchgeo_ext.datamodules.scenes import SceneDataModule
 __all__ = (
     'ChangePairDataModule',
     'DomainDataModule',
+    'GeoObjectDataModule',
     'GeoTIFFDataModule',
     'ObjectDataModule',
     'PlaceDataModule',

@@ -35,6 +35,7 @@ from torchgeo_ext.operations.segment_instances import segment_instances
 from torchgeo_ext.operations.trace_lines import trace_lines
 from torchgeo_ext.operations.train_change import train_change
 from torchgeo_ext.operations.train_classifier import train_classifier
+from torchgeo_ext.operations.train_detector import train_detector
 from torchgeo_ext.operations.train_segmentation import train_segmentation
 from torchgeo_ext.operations.unmix_spectra import unmix_spectra
 from torchgeo_ext.operations.update_map import update_map
@@ -75,6 +76,7 @@ __all__ = (
     'trace_lines',
     'train_change',
     'train_classifier',
+    'train_detector',
     'train_segmentation',
     'unmix_spectra',
     'update_map',

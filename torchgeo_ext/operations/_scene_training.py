@@ -18,15 +18,22 @@ from torchgeo_ext.datamodules import SceneDataModule
 from torchgeo_ext.datamodules._pictures import overview, quicklook, reduced, rgb_bands
 from torchgeo_ext.errors import BadParameter, MissingWeights
 from torchgeo_ext.inference import pick_device
-from torchgeo_ext.inference.area import pixel_area
 from torchgeo_ext.operations._network import IMAGENET, find_weights
 from torchgeo_ext.operations._operation import StrPath
-from torchgeo_ext.operations._training import Settings, by_name, outcome, versions, write_model
+from torchgeo_ext.operations._training import (
+    Settings,
+    block_split,
+    by_name,
+    outcome,
+    versions,
+    write_model,
+)
 from torchgeo_ext.progress import Progress, portion, silent
-from torchgeo_ext.samplers import BlockedSplit, class_weights
+from torchgeo_ext.samplers import class_weights
 from torchgeo_ext.samplers._roles import TRAINING, VALIDATION
 from torchgeo_ext.tasks import SceneClassification
 from torchgeo_ext.tasks._fit import Fitted, fit, seeded
+from torchgeo_ext.tasks._masked import Scores
 from torchgeo_ext.tasks._report import Report, ReportClass, Sample, SplitMap
 from torchgeo_ext.tasks._weights import load_into
 
@@ -44,7 +51,7 @@ class SceneTraining:
     datamodule: SceneDataModule
     task: SceneClassification
     start: str
-    fitted: Fitted
+    fitted: Fitted[Scores]
     name: str
 
 
@@ -74,7 +81,12 @@ def train_scenes(
     device = pick_device(settings.device)
     with seeded(settings.seed):
         datamodule.progress = portion(progress, 0, 0.1)
-        datamodule.split = _split(datamodule, settings)
+        datamodule.split = block_split(
+            datamodule.examples.images.grids,
+            settings.validation_fraction,
+            settings.block_size,
+            settings.seed,
+        )
         datamodule.setup('fit')
         task, start = _build(datamodule, settings, frozen)
         log.info(start)
@@ -93,17 +105,6 @@ def train_scenes(
     ending(0, 'writing the report')
     write_model(folder, _card(done), task, _report(done).html(), report, ending)
     return done
-
-
-def _split(datamodule: SceneDataModule, settings: Settings) -> BlockedSplit:
-    grid = datamodule.examples.images.grids[0]
-    # blocks are asked for in pixels of the first image, and laid out in metres
-    pixel = grid.resolution[0] if grid.crs is None else pixel_area(grid) ** 0.5
-    return BlockedSplit(
-        folds=max(2, round(1 / settings.validation_fraction)),
-        block_size=settings.block_size * pixel or None,
-        seed=settings.seed,
-    )
 
 
 def _build(

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from torchgeo_ext.samplers import BlockedSplit
     from torchgeo_ext.tasks import MaskedChangeDetection, MaskedSegmentation
     from torchgeo_ext.tasks._fit import Fitted
+    from torchgeo_ext.tasks._masked import Scores
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +91,7 @@ class Training:
     datamodule: 'GeoTIFFDataModule'
     task: 'MaskedSegmentation | MaskedChangeDetection'
     start: str
-    fitted: 'Fitted'
+    fitted: 'Fitted[Scores]'
     name: str
 
     @property
@@ -203,7 +204,9 @@ def _fit(
     dataset = datamodule.labelled
     dates = dataset.dates
     kind: Literal['segmentation', 'change'] = 'segmentation' if dates == 1 else 'change'
-    datamodule.split = _split(settings, dataset.grids)
+    datamodule.split = block_split(
+        dataset.grids, settings.validation_fraction, settings.block_size, settings.seed
+    )
     task, start = build_task(
         kind,
         _task_arguments(datamodule, settings, kind),
@@ -228,16 +231,24 @@ def _fit(
     return Training(kind, settings, datamodule, task, start, fitted, name)
 
 
-def _split(settings: Settings, grids: 'Sequence[Grid]') -> 'BlockedSplit':
+def block_split(
+    grids: 'Sequence[Grid]', fraction: float, block_size: int, seed: int
+) -> 'BlockedSplit':
+    """Say how land is split.
+
+    Args:
+        grids: The images.
+        fraction: Share of the labels to hold out.
+        block_size: Side of blocks in pixels of the first image; 0 chooses.
+        seed: Another seed, another hold-out.
+    """
     from torchgeo_ext.inference.area import pixel_area
     from torchgeo_ext.samplers import BlockedSplit
 
     # blocks are asked for in pixels of the first image, and laid out in metres
     pixel = grids[0].resolution[0] if grids[0].crs is None else pixel_area(grids[0]) ** 0.5
     return BlockedSplit(
-        folds=max(2, round(1 / settings.validation_fraction)),
-        block_size=settings.block_size * pixel or None,
-        seed=settings.seed,
+        folds=max(2, round(1 / fraction)), block_size=block_size * pixel or None, seed=seed
     )
 
 
@@ -385,7 +396,7 @@ def _facts(done: Training) -> dict[str, Any]:
     }
 
 
-def outcome(fitted: 'Fitted', names: list[str]) -> dict[str, Any]:
+def outcome(fitted: 'Fitted[Scores]', names: list[str]) -> dict[str, Any]:
     """Tell how a training ended and how good its result is."""
     scores = fitted.scores
     return {

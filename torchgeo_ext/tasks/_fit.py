@@ -6,7 +6,7 @@ import random
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -14,13 +14,11 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
-from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.utilities.seed import isolate_rng
 from torch import Tensor
 
 from torchgeo_ext.errors import BadParameter, Canceled, OutOfMemory
 from torchgeo_ext.progress import Progress, silent
-from torchgeo_ext.tasks._masked import Scores
 
 log = logging.getLogger(__name__)
 
@@ -34,20 +32,23 @@ class Epoch:
     Args:
         number: From 1.
         train_loss: Mean over its steps.
-        val_loss: Mean over the validation tiles.
-        mean_iou: On the hold-out.
-        overall_accuracy: On the hold-out.
+        val_loss: Mean over the validation tiles; NaN for tasks that have none.
+        figures: Scores on the hold-out by name; the first one decides which epoch is the best.
     """
 
     number: int
     train_loss: float
     val_loss: float
-    mean_iou: float
-    overall_accuracy: float
+    figures: Mapping[str, float]
+
+    @property
+    def score(self) -> float:
+        """The figure that decides."""
+        return next(iter(self.figures.values()))
 
 
 @dataclass(frozen=True)
-class Fitted:
+class Fitted[S]:
     """The outcome of :func:`fit`.
 
     Args:
@@ -60,7 +61,7 @@ class Fitted:
 
     epochs: tuple[Epoch, ...]
     best: Epoch
-    scores: Scores
+    scores: S
     ending: Ending
     seconds: float
 
@@ -83,13 +84,14 @@ def fit(
     patience: int,
     device: torch.device,
     progress: Progress = silent,
-) -> Fitted:
+) -> Fitted[Any]:
     """Fit a task of :mod:`torchgeo_ext.tasks`.
 
-    The epoch with the highest mean IoU on the hold-out counts; the task has its state afterwards.
+    The epoch with the highest score on the hold-out counts; the task has its state afterwards.
 
     Args:
-        task: Gives ``val_scores()`` and logs ``val_mIoU``, as those with ``MaskedLabels``.
+        task: Gives ``val_scores()`` with ``figures``, as those with ``MaskedLabels``; the first of
+            these is the score.
         datamodule: Gives training and validation batches.
         epochs: How many at most.
         patience: Ends after so many epochs without a better one; 0 never does.
@@ -101,13 +103,10 @@ def fit(
         BadParameter: If the loss is no number before that.
         OutOfMemory: If a batch does not fit into memory.
     """
-    keeper = _BestSoFar(epochs, progress)
-    callbacks: list[Callback] = [keeper]
-    if patience:
-        callbacks.append(EarlyStopping('val_mIoU', mode='max', patience=patience))
+    keeper = _BestSoFar(epochs, patience, progress)
     start, canceled = time.monotonic(), False
     with tempfile.TemporaryDirectory() as folder, _quiet(), _memory_errors():
-        trainer = _trainer(epochs, device, callbacks, folder)
+        trainer = _trainer(epochs, device, [keeper], folder)
         try:
             trainer.fit(task, datamodule=datamodule)
         except Canceled:
@@ -148,16 +147,17 @@ def _trainer(epochs: int, device: torch.device, callbacks: list[Callback], folde
 class _BestSoFar(Callback):
     """Keeps the best state in memory and reports after each step."""
 
-    def __init__(self, epochs: int, progress: Progress) -> None:
+    def __init__(self, epochs: int, patience: int, progress: Progress) -> None:
         self.epochs: list[Epoch] = []
         self.best: Epoch | None = None
-        self.scores: Scores
+        self.scores: Any
         self.state: dict[str, Tensor] = {}
         self.diverged = False
         self.number = epochs
         self._progress = progress
         self._losses: list[float] = []
-        self._latest: Scores
+        self._latest: Any
+        self._patience, self._waited, self._highest = patience, 0, -math.inf
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._losses = []
@@ -192,25 +192,30 @@ class _BestSoFar(Callback):
         epoch = Epoch(
             trainer.current_epoch + 1,
             float(np.mean(self._losses)),
-            float(trainer.callback_metrics['val_loss']),
-            self._latest.mean_iou,
-            self._latest.overall_accuracy,
+            float(trainer.callback_metrics.get('val_loss', math.nan)),
+            self._latest.figures,
         )
         self.epochs.append(epoch)
         if self.best is None or _rank(epoch) > _rank(self.best):
             self.best, self.scores = epoch, self._latest
             self.state = {k: v.detach().cpu().clone() for k, v in pl_module.state_dict().items()}
+        # a lower loss at the same score makes a better epoch, but is not worth waiting for
+        self._waited = 0 if epoch.score > self._highest else self._waited + 1
+        self._highest = max(self._highest, epoch.score)
+        if self._patience and self._waited >= self._patience:
+            trainer.should_stop = True
 
     def _report(self, trainer: Trainer, share: float) -> None:
         epoch = trainer.current_epoch
         text = f'epoch {epoch + 1}/{self.number}, loss {np.mean(self._losses):.2f}'
         if self.epochs:
-            text += f', validation mIoU {self.epochs[-1].mean_iou:.2f}'
+            name, score = next(iter(self.epochs[-1].figures.items()))
+            text += f', validation {name} {score:.2f}'
         self._progress((epoch + share) / self.number, text)
 
 
 def _rank(epoch: Epoch) -> tuple[float, float]:
-    return epoch.mean_iou, -epoch.val_loss
+    return epoch.score, 0.0 if math.isnan(epoch.val_loss) else -epoch.val_loss
 
 
 def _ending(keeper: '_BestSoFar', canceled: bool) -> Ending:

@@ -4,7 +4,7 @@ Axes: b batch, k classes, h height, w width, n labelled pixels.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 import numpy as np
@@ -202,6 +202,11 @@ class Scores:
     def of(cls, metrics: MetricCollection) -> Self:
         """Take the matrix a task has counted so far."""
         return cls(metrics.compute()['confusion'].cpu().numpy())
+
+    @property
+    def figures(self) -> Mapping[str, float]:
+        """The scores that tell how training goes on; the first one decides."""
+        return {'mIoU': self.mean_iou, 'accuracy': self.overall_accuracy}
 
     @property
     def overall_accuracy(self) -> float:

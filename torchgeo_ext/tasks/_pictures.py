@@ -10,9 +10,12 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from torchgeo_ext.tasks._fit import Epoch
+
+#: Of the two scores that are drawn.
+_COLORS = ('#228833', '#aa3377')
 
 
 def png(picture: NDArray[Any]) -> str:
@@ -22,19 +25,30 @@ def png(picture: NDArray[Any]) -> str:
     return f'data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}'
 
 
+def outlined(
+    picture: NDArray[Any], outlines: Sequence[NDArray[Any]], colors: Sequence[str]
+) -> NDArray[np.float64]:
+    """Draw closed lines of points x, y (k, 2), each in its colour, on colours (h, w, 3) in 0..1."""
+    image = Image.fromarray((np.asarray(picture) * 255).round().astype(np.uint8))
+    draw = ImageDraw.Draw(image)
+    for points, color in zip(outlines, colors, strict=True):
+        draw.polygon([tuple(point) for point in points.tolist()], outline=color)
+    return np.asarray(image) / 255
+
+
 def curves(epochs: Sequence[Epoch], best: Epoch) -> str:
     """Draw loss and scores over the epochs as SVG."""
     figure = Figure(figsize=(9, 3), layout='constrained')
     losses, scores = figure.subplots(1, 2)
     numbers = [epoch.number for epoch in epochs]
     losses.plot(numbers, [epoch.train_loss for epoch in epochs], label='training', color='#4477aa')
-    losses.plot(numbers, [epoch.val_loss for epoch in epochs], label='validation', color='#ee6677')
+    judged = [epoch.val_loss for epoch in epochs]
+    if not np.isnan(judged).all():
+        losses.plot(numbers, judged, label='validation', color='#ee6677')
     losses.set(xlabel='epoch', ylabel='loss')
-    scores.plot(numbers, [epoch.mean_iou for epoch in epochs], label='mean IoU', color='#228833')
-    scores.plot(
-        numbers, [epoch.overall_accuracy for epoch in epochs], label='accuracy', color='#aa3377'
-    )
-    scores.plot(best.number, best.mean_iou, 'o', color='#228833', label=f'best: {best.number}')
+    for name, color in zip(best.figures, _COLORS, strict=True):
+        scores.plot(numbers, [epoch.figures[name] for epoch in epochs], label=name, color=color)
+    scores.plot(best.number, best.score, 'o', color=_COLORS[0], label=f'best: {best.number}')
     scores.set(xlabel='epoch', ylabel='score on the hold-out', ylim=(0, 1))
     for axes in (losses, scores):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from torchgeo_ext.datamodules._pictures import paint
 from torchgeo_ext.tasks._fit import Fitted
+from torchgeo_ext.tasks._masked import Scores
 from torchgeo_ext.tasks._page import facts, page, sentences, table
 from torchgeo_ext.tasks._pictures import curves, png
 
@@ -71,7 +72,7 @@ class Report:
     lead: str
     files: Sequence[Sequence[str]]
     classes: Sequence[ReportClass]
-    fitted: Fitted
+    fitted: Fitted[Scores]
     maps: Sequence[SplitMap]
     samples: Sequence[Sample]
     facts: Mapping[str, Any]
@@ -83,7 +84,7 @@ class Report:
         sections = {
             '': self._numbers(),
             'Data': table(self.files) + self._class_table(),
-            'Hold-out': self._maps(),
+            'Hold-out': split_maps(self.maps),
             'Training': curves(self.fitted.epochs, self.fitted.best),
             'Classes on the hold-out': self._scores(),
             # where several classes hold at once, none stands for another
@@ -102,40 +103,27 @@ class Report:
             'mean F1': f'{scores.mean_f1:.3f}',
             'best epoch': f'{best.number} of {len(self.fitted.epochs)}',
         }
-        cells = ''.join(f'<div><b>{number}</b>{name}</div>' for name, number in numbers.items())
-        return f'<div class="numbers">{cells}</div><p class="small">On the hold-out.</p>'
+        return numbers_of(numbers)
 
     def _class_table(self) -> str:
         heads = ('class', 'value', f'training {self.counted}', f'hold-out {self.counted}')
         rows = [
-            (_chip(c), str(c.value), f'{c.training:,}', f'{c.validation:,}') for c in self.classes
+            (chip(c), str(c.value), f'{c.training:,}', f'{c.validation:,}') for c in self.classes
         ]
         return table([heads, *rows], escaped=True)
-
-    def _maps(self) -> str:
-        figures = ''.join(
-            f'<figure><img src="{png(_overlay(entry))}" alt="Blocks">'
-            f'<figcaption>{escape(entry.title)}</figcaption></figure>'
-            for entry in self.maps
-        )
-        return (
-            '<p class="small">Blue: to learn from. Red: held out. Dark: next to those, used for '
-            'neither. Not coloured: no labels.</p>'
-            f'<div class="map">{figures}</div>'
-        )
 
     def _scores(self) -> str:
         scores = self.fitted.scores
         heads = ('class', 'IoU', 'F1', 'precision', 'recall', self.counted)
         columns = (scores.iou, scores.f1, scores.precision, scores.recall)
         rows = [
-            (_chip(entry), *(_number(c[i]) for c in columns), f'{int(scores.labelled[i]):,}')
+            (chip(entry), *(number(c[i]) for c in columns), f'{int(scores.labelled[i]):,}')
             for i, entry in enumerate(self.classes)
         ]
         means = (
-            _number(scores.mean_iou),
-            _number(scores.mean_f1),
-            *(_number(np.nanmean(c)) if not np.isnan(c).all() else _NOTHING for c in columns[2:]),
+            number(scores.mean_iou),
+            number(scores.mean_f1),
+            *(number(np.nanmean(c)) if not np.isnan(c).all() else _NOTHING for c in columns[2:]),
         )
         total = f'{int(scores.labelled.sum()):,}'
         return table([heads, *rows, ('mean', *means, total)], escaped=True) + _ON_SCORES
@@ -146,7 +134,7 @@ class Report:
         rows = [
             ''.join(
                 [
-                    f'<td>{_chip(entry)}</td>',
+                    f'<td>{chip(entry)}</td>',
                     *(
                         _cell(scores.matrix[i, j], scores.labelled[i], scores.predicted[j], i == j)
                         for j in range(len(self.classes))
@@ -184,6 +172,26 @@ class Report:
         )
 
 
+def numbers_of(numbers: Mapping[str, str]) -> str:
+    """Show a few numbers of the hold-out by name, large."""
+    cells = ''.join(f'<div><b>{number}</b>{name}</div>' for name, number in numbers.items())
+    return f'<div class="numbers">{cells}</div><p class="small">On the hold-out.</p>'
+
+
+def split_maps(maps: Sequence[SplitMap]) -> str:
+    """Show what land was used for."""
+    figures = ''.join(
+        f'<figure><img src="{png(_overlay(entry))}" alt="Blocks">'
+        f'<figcaption>{escape(entry.title)}</figcaption></figure>'
+        for entry in maps
+    )
+    return (
+        '<p class="small">Blue: to learn from. Red: held out. Dark: next to those, used for '
+        'neither. Not coloured: no labels.</p>'
+        f'<div class="map">{figures}</div>'
+    )
+
+
 def _overlay(entry: SplitMap) -> NDArray[Any]:
     """Tint an image by what its pixels are used for: UNUSED, TRAINING, VALIDATION, MARGIN."""
     tints = np.array([[1, 1, 1], [0.25, 0.5, 1], [1, 0.2, 0.2], [0, 0, 0]])
@@ -192,7 +200,8 @@ def _overlay(entry: SplitMap) -> NDArray[Any]:
     return tinted
 
 
-def _chip(entry: ReportClass) -> str:
+def chip(entry: ReportClass) -> str:
+    """Name a class beside its colour."""
     return f'<span class="chip" style="background:{entry.color}"></span>{escape(entry.name)}'
 
 
@@ -208,5 +217,6 @@ def _percent(value: float) -> str:
     return _NOTHING if np.isnan(value) else f'{100 * value:.1f} %'
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """Write a score; a dash if there is none."""
     return _NOTHING if np.isnan(value) else f'{value:.3f}'

@@ -19,7 +19,7 @@ from tests.trained import tiny_bundle
 from torchgeo_ext.bundles import Band, BundleCard, ModelClass, write_bundle
 from torchgeo_ext.errors import BadInput, BadParameter, Canceled
 from torchgeo_ext.operations import classify_tiles, create_bundle
-from torchgeo_ext.tasks import SceneClassification
+from torchgeo_ext.tasks import LocatedClassification, SceneClassification
 
 LEFT, TOP, PIXEL, SIZE = 500_000, 5_300_000, 10, 16
 LEVELS = {'dark': 50.0, 'grey': 100.0, 'bright': 150.0}
@@ -276,3 +276,37 @@ def test_canceling_leaves_nothing(bundle, image, fields, tmp_path, polygons):
             image, bundle, output, polygons=fields if polygons else None, progress=cancel
         )
     assert not output.exists()
+
+
+def test_a_model_may_read_where_tiles_lie(tmp_path):
+    """Images of the same grey: the farther east a tile, the likelier is the last class."""
+    torch.manual_seed(0)
+    options = {'in_channels': 1, 'num_classes': 3, 'labels': ['west', 'middle', 'east']}
+    task = LocatedClassification('location_wrap', model='eurosat_baseline3', **options).eval()
+    path = checkpoint(tmp_path / 'places.ckpt', task)
+    made = create_bundle(path, tmp_path / 'model', mean='100', std='50', tile_size=SIZE)
+    assert made.bands == 'band 1, longitude, latitude'
+    values = np.full((2 * SIZE, 2 * SIZE + 4), 90, 'uint8')
+    places = Affine(1.0, 0, -17.0, 0, -1.0, 12.0)  # tiles of 16 degrees
+    image = write_raster(tmp_path / 'grey.tif', values, crs='EPSG:4326', transform=places)
+    output = tmp_path / 'o.gpkg'
+    classify_tiles(image, made.output, output, top=3)
+    frame = read(output)
+    tile = torch.full((1, 1, SIZE, SIZE), (90 - 100) / 50)
+    edges = frame.bounds
+    middles = (edges[['minx', 'miny']].to_numpy() + edges[['maxx', 'maxy']].to_numpy()) / 2
+    for number, place in enumerate(middles):
+        with torch.inference_mode():
+            scores = task.model(tile, torch.from_numpy(place)[None]).softmax(1)[0]
+        assert frame['class'][number] == options['labels'][scores.argmax()]
+        assert frame['probability'][number] == pytest.approx(float(scores.max()), rel=1e-4)
+    assert frame['probability'].nunique() == len(frame)  # no two places are the same
+    around = tmp_path / 'around.gpkg'
+    geopandas.GeoSeries([box(-17, -4, -1, 12)], crs='EPSG:4326').to_file(around)
+    classify_tiles(image, made.output, tmp_path / 'p.gpkg', polygons=around)
+    assert read(tmp_path / 'p.gpkg')['probability'][0] == (
+        pytest.approx(frame['probability'][0], rel=1e-4)
+    )
+    nowhere = write_raster(tmp_path / 'nowhere.tif', values, crs=None)
+    with pytest.raises(BadInput, match='no coordinate reference system'):
+        classify_tiles(nowhere, made.output, output)

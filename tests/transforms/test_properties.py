@@ -69,6 +69,7 @@ class Case:
 
 
 CASES = [
+    Case(partial(t.AddPoint, 'EPSG:4326'), adds='point', within=(0, 1)),
     Case(partial(t.AppendIndices, ('NDVI', 'EVI'), BANDS), changes='sizes'),
     Case(partial(t.BandDropout, p=0.7), within=(0, 1)),
     Case(partial(t.BandDropout, fill='mean', reach=0.1, bands=WAVELENGTHS, p=0.7), within=(0, 1)),

@@ -40,6 +40,9 @@ SEVERAL_MAPS: Mapping[str, tuple[str, ...]] = {
 #: Tasks whose models tell what objects there are.
 DETECTING: tuple[Task, ...] = ('detection', 'instance_segmentation')
 
+#: Names of the last bands of models that read where a tile lies too: of its middle, in degrees.
+PLACE = ('longitude', 'latitude')
+
 _COLOR = re.compile(r'#[0-9a-fA-F]{6}')
 
 
@@ -246,6 +249,16 @@ class BundleCard:
                 values,
                 'two, as sigmoid means one score (or multilabel)',
             )
+
+    @property
+    def located(self) -> bool:
+        """Whether it reads where a tile lies, as its last bands; no image has to have those."""
+        return tuple(band.name for band in self.bands[-len(PLACE) :]) == PLACE
+
+    @property
+    def image_bands(self) -> tuple[Band, ...]:
+        """What is read of an image."""
+        return self.bands[: -len(PLACE)] if self.located else self.bands
 
     @property
     def input_shape(self) -> tuple[int, ...]:

@@ -25,6 +25,7 @@ from torchgeo_ext.bundles._architecture import (
 )
 from torchgeo_ext.bundles._card import (
     DETECTING,
+    PLACE,
     SEVERAL_MAPS,
     Activation,
     Band,
@@ -79,6 +80,8 @@ def read_checkpoint(
     name, arguments = _find_task(hyper_parameters, state, where, architecture)
     card = _card(source, name, arguments, hyper_parameters, content)
     card = _with_data_card(card, content)
+    if getattr(find_architecture(name, where), 'reads_places', False):
+        card = dataclasses.replace(card, bands=(*card.bands, *map(Band, PLACE)))
     return Bundle(source, card, lambda: state)
 
 

@@ -1,17 +1,12 @@
 """Splits places on the globe, so that validation is not asked of next-door places."""
 
 import numpy as np
-import pyproj
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from torchgeo_ext.errors import BadInput, BadParameter
+from torchgeo_ext.inference.globe import NearestPlace, blocks
 from torchgeo_ext.samplers.blocked_split import choose_folds
 
-#: Cylindrical equal-area plane of the whole globe, in metres.
-_PLANE = 'EPSG:6933'
-#: Mean radius of the Earth in metres (IUGG).
-_RADIUS = 6_371_008.8
 #: Width of the margin as a part of a block, where no buffer is given; as in ``BlockedSplit``.
 _MARGIN = 1 / 8
 
@@ -42,7 +37,7 @@ def split_by_blocks(
     Args:
         places: Longitude and latitude (n, 2) in degrees.
         share: Which part of the places to hold out, about.
-        side: Side of the blocks in metres: the root of their area.
+        side: Height and width of the blocks in metres.
         buffer: Metres from places held out within which others are left out; an eighth of a block
             if None.
         seed: Another seed, other blocks.
@@ -55,32 +50,20 @@ def split_by_blocks(
         BadInput: If nothing is left to learn from.
     """
     folds = max(2, round(1 / share))
-    plane = pyproj.Transformer.from_crs('EPSG:4326', _PLANE, always_xy=True)
-    cells = np.floor(np.column_stack(plane.transform(*places.T)) / side).astype(np.int64)
-    blocks, block = np.unique(cells, axis=0, return_inverse=True)
-    if len(blocks) < folds:
+    numbers, block = np.unique(blocks(places, side), return_inverse=True)
+    if len(numbers) < folds:
         raise BadParameter(
-            f'block_size: all places lie in {len(blocks)} blocks of {side:g} m, fewer than the '
+            f'block_size: all places lie in {len(numbers)} blocks of {side:g} m, fewer than the '
             f'{folds} that a share of {share:g} needs.',
             'Choose smaller blocks or a larger share, or split at random.',
         )
     counts = np.bincount(block)[:, None]
     held = (choose_folds(counts, folds, seed) == 0)[block]
     margin = _MARGIN * side if buffer is None else buffer
-    # a chord is no longer than its arc: both are nearly the same here
-    chord = 2 * np.sin(min(margin / _RADIUS, np.pi) / 2)
-    tree = cKDTree(_on_sphere(places[held]))
-    distance, _ = tree.query(_on_sphere(places))
-    learned = ~held & (distance > chord)
+    learned = ~held & (NearestPlace(places[held])(places) > margin)
     if not learned.any():
         raise BadInput(
             f'buffer: no place is farther than {margin:g} m from those held out.',
             'Choose a smaller buffer, or smaller blocks.',
         )
     return np.flatnonzero(learned), np.flatnonzero(held)
-
-
-def _on_sphere(places: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Give places as points (n, 3) of the unit sphere."""
-    x, y = np.radians(places).T
-    return np.column_stack([np.cos(y) * np.cos(x), np.cos(y) * np.sin(x), np.sin(y)])

@@ -558,7 +558,9 @@ class GeoTIFFDataModule(GeoDataModule):
         # tasks of pairs that make several maps say how
         maps = getattr(task.eval(), 'maps', None)
         with torch.inference_mode():
-            scores = (task(batch['image']) if maps is None else maps(batch))[0].cpu()
+            # tasks that look at more than the image say what
+            inputs = getattr(task, 'inputs', operator.itemgetter('image'))
+            scores = (task(inputs(batch)) if maps is None else maps(batch))[0].cpu()
         task.train(was_training)
         if maps is not None:
             return scores

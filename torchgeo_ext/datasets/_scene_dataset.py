@@ -32,6 +32,7 @@ from torchgeo_ext.datasets._geometry import GridTree, is_geographic, outline, pr
 from torchgeo_ext.datasets._scene import Pixels, Scene, pad
 from torchgeo_ext.datasets._threads import threads
 from torchgeo_ext.datasets._windows import inside
+from torchgeo_ext.inference.globe import to_degrees
 from torchgeo_ext.inference.grid import Grid
 from torchgeo_ext.progress import Progress, portion, silent
 
@@ -195,7 +196,8 @@ class SceneDataset(GeoDataset):
             ``image`` float32; ``mask_valid`` bool, True where there is a measurement; with labels
             ``mask`` int64 (class numbers, -1 = no label); if known ``wavelengths`` float32 (c,);
             and as float64 ``bounds`` (9 numbers as TorchGeo's) and ``transform`` (9 numbers, of
-            this very patch).
+            this very patch), and, with a reference system, ``point``: longitude and latitude of
+            the middle in degrees.
 
         Raises:
             IndexError: If no raster matches.
@@ -254,6 +256,9 @@ class SceneDataset(GeoDataset):
         bounds, transform = scene.geometry(window)
         sample['bounds'] = torch.tensor(bounds, dtype=torch.float64)
         sample['transform'] = torch.tensor(transform, dtype=torch.float64)
+        if scene.grid.crs is not None:
+            place = to_degrees(scene.grid.crs, *_middle(transform, window))
+            sample['point'] = torch.tensor(place, dtype=torch.float64)
         return sample if self.transforms is None else self.transforms(sample)
 
     def _shape(
@@ -423,6 +428,13 @@ def _window(grid: Grid, box: tuple[float, float, float, float], crs: Any) -> Win
     columns, rows = zip(*corners, strict=True)
     column, row = round(min(columns)), round(min(rows))
     return Window(column, row, max(1, round(max(columns)) - column), max(1, round(max(rows)) - row))
+
+
+def _middle(transform: Sequence[float], window: Window) -> tuple[float, float]:
+    """Give the coordinates of the middle of a window with a transform of its own."""
+    a, b, c, d, e, f, *_ = transform
+    column, row = window.width / 2, window.height / 2
+    return a * column + b * row + c, d * column + e * row + f
 
 
 def _only_core(mask: NDArray[Any], window: Window, core: Window) -> NDArray[Any]:

@@ -57,8 +57,9 @@ class ScenePatches(NonGeoDataset):
     polygons (:meth:`of_features`), or whole files in a folder for each class (:meth:`of_folders`).
 
     A sample has ``image`` float32 (c, size, size), physical values, 0 where there is no
-    measurement; ``mask_valid`` bool (size, size); and ``label``, the number of the class, or int64
-    (k,), 1 for each class it shows, if there may be several.
+    measurement; ``mask_valid`` bool (size, size); ``label``, the number of the class, or int64
+    (k,), 1 for each class it shows, if there may be several; and, with a reference system,
+    ``point``, longitude and latitude of the middle in degrees.
 
     Attributes:
         images: The rasters.
@@ -245,7 +246,11 @@ class ScenePatches(NonGeoDataset):
             image, valid = self._kept[index]
         member = torch.from_numpy(self.patches[index].classes).long()
         label = member if self.multilabel else member.argmax()
-        return {'image': image.clone(), 'mask_valid': valid.clone(), 'label': label}
+        sample = {'image': image.clone(), 'mask_valid': valid.clone(), 'label': label}
+        place = self.patches[index].grid.middle('images')
+        if place is not None:
+            sample['point'] = torch.tensor(place, dtype=torch.float64)
+        return sample
 
     def _read(self, index: int) -> tuple[Tensor, Tensor]:
         image, valid = map(torch.from_numpy, _look(self.images, self.patches[index]))

@@ -3,8 +3,12 @@
 The Earth is taken for a sphere, which makes distances wrong by half a percent at most.
 """
 
+import functools
+
 import numpy as np
+import pyproj
 from numpy.typing import NDArray
+from rasterio.crs import CRS
 from scipy.spatial import cKDTree
 
 Floats = NDArray[np.float64]
@@ -14,6 +18,17 @@ RADIUS = 6_371_008.8
 
 #: A block's row and column in one number; there are fewer columns than this.
 _STRIDE = 2**32
+
+
+def to_degrees(crs: CRS, x: float, y: float) -> tuple[float, float]:
+    """Give longitude and latitude in degrees (WGS 84) of a point of any reference system."""
+    found: tuple[float, float] = _transformer(crs.to_wkt()).transform(x, y)
+    return found
+
+
+@functools.lru_cache(maxsize=64)
+def _transformer(wkt: str) -> pyproj.Transformer:
+    return pyproj.Transformer.from_crs(wkt, 'EPSG:4326', always_xy=True)
 
 
 def unit_vectors(places: Floats) -> Floats:

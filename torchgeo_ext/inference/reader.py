@@ -118,6 +118,7 @@ class WindowReader:
     Attributes:
         grid: The grid that windows refer to.
         bands: The band numbers that are read.
+        count: How many bands there are in what is read.
         warped: Whether the raster is warped onto the grid.
         dataset: The open raster itself.
     """
@@ -129,6 +130,7 @@ class WindowReader:
             failing.callback(self._stack.close)
             self.dataset = self._stack.enter_context(open_raster(source.path, source.argument))
             self.bands = choose_bands(self.dataset, source)
+            self.count = len(self.bands)
             self._fill = _fill_values(source, len(self.bands))
             self._layers, self.grid, self.warped = self._prepare(grid)
             failing.pop_all()

@@ -82,7 +82,7 @@ class TileReader:
             self._stack = failing
             self._first: list[WindowReader] | None = self._open()
             self._mask = None if mask is None else failing.enter_context(mask.open(grid))
-            counts = [len(reader.bands) for reader in self._first]
+            counts = [reader.count for reader in self._first]
             self._layout = (1, sum(counts)) if join_bands else _dates(self._first)
             #: First band of each raster among those of all, and the one behind its last.
             self._places = list(pairwise(accumulate(counts, initial=0)))
@@ -196,13 +196,13 @@ def _dates(readers: Sequence[WindowReader]) -> tuple[int, int]:
     """Return the number of rasters and that of the bands, which they have in common."""
     first = readers[0]
     for reader in readers[1:]:
-        if len(reader.bands) != len(first.bands):
+        if reader.count != first.count:
             raise BadParameter(
-                f'{reader.source.argument}: {reader.source.path} gives {len(reader.bands)} bands, '
-                f'but {first.source.path} gives {len(first.bands)}.',
+                f'{reader.source.argument}: {reader.source.path} gives {reader.count} bands, '
+                f'but {first.source.path} gives {first.count}.',
                 'Choose the same bands of all images.',
             )
-    return len(readers), len(first.bands)
+    return len(readers), first.count
 
 
 def _most(valid: np.ndarray, reduction: int) -> np.ndarray:

@@ -290,15 +290,16 @@ def sources_for(bundle: 'Bundle', images: Sequence[Image], resampling: str) -> '
 def _source(bundle: 'Bundle', date: int, image: Image, resampling: str) -> 'RasterSource':
     from torchgeo_ext.bundles import match_bands
     from torchgeo_ext.inference import RasterSource
+    from torchgeo_ext.inference.located import LocatedSource
 
-    bands = match_bands(
-        bundle.card.bands_of(date), image.path, image.bands, image.argument, image.bands_argument
-    )
-    return RasterSource(
+    located = bundle.card.located
+    wanted = bundle.card.image_bands if located else bundle.card.bands_of(date)
+    bands = match_bands(wanted, image.path, image.bands, image.argument, image.bands_argument)
+    return (LocatedSource if located else RasterSource)(
         str(image.path),
         bands=bands,
         resampling=resampling,
-        fill=bundle.fill(date),
+        fill=bundle.fill(date)[: len(wanted)],
         argument=image.argument,
     )
 

@@ -38,7 +38,8 @@ def warn_of_values(
         bands: What is known of the training data of its bands.
         units: What stored values must be, if that is known.
     """
-    values = middle(source, grid)
+    # a source may say where it lies besides
+    values = middle(source, grid)[: len(bands)]
     if not values.shape[1]:
         return
     if units is not None:

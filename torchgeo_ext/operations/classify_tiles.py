@@ -81,7 +81,8 @@ def classify_tiles(
     Args:
         image: Image to classify, of any size.
         bundle: The trained model: the model.json of its folder, a .zip of that folder, or a
-            Lightning checkpoint (.ckpt) of SceneClassification or Classification.
+            Lightning checkpoint (.ckpt) of SceneClassification, LocatedClassification or
+            Classification.
         output: Polygons of the tiles, or the polygons given, with their classes to write
             (GeoPackage).
         polygons: Polygons to classify, in any coordinate reference system. Left out, the tiles of
@@ -141,7 +142,7 @@ def classify_tiles(
     grid = choose_grid(image, extent)
     if polygons is None and tile_size in (0, trained.card.tile_size):
         check_resolution(trained.card, grid)
-    warn_of_values(source, grid, trained.card.bands, trained.card.training.get('units'))
+    warn_of_values(source, grid, trained.card.image_bands, trained.card.training.get('units'))
     ranking, classes = Ranking(trained.card, threshold, top), class_table(trained.card.classes)
     styles: Styles = {}
     work = portion(progress, 0, 0.95)

@@ -101,9 +101,9 @@ def create_bundle(
 
     Args:
         checkpoint: Checkpoint (.ckpt) of SemanticSegmentation, Classification,
-            SceneClassification, Geolocation, ObjectDetection, ChangeDetection, PixelwiseRegression,
-            SemanticChangeDetection, BuildingDamage, ConditionalChangeDetection or a task of an
-            installed plugin.
+            SceneClassification, LocatedClassification, Geolocation, ObjectDetection,
+            ChangeDetection, PixelwiseRegression, SemanticChangeDetection, BuildingDamage,
+            ConditionalChangeDetection or a task of an installed plugin.
         output: Folder to write; a bundle that is there already is replaced.
         image: An image like those it was trained with. Names, wavelengths and nodata of the bands
             are taken from it, and their statistics unless these are given.
@@ -139,6 +139,7 @@ def create_bundle(
         read_checkpoint,
         write_bundle,
     )
+    from torchgeo_ext.bundles._card import PLACE
 
     check_bundle_folder(output)
     bundle = read_checkpoint(checkpoint, architecture=architecture)
@@ -151,7 +152,10 @@ def create_bundle(
         description=description or bundle.card.description,
         license=license,
         citation=citation,
-        bands=_bands(bundle.card, image, bands, statistics, mean, std, portion(progress, 0.1, 0.8)),
+        bands=(
+            *_bands(bundle.card, image, bands, statistics, mean, std, portion(progress, 0.1, 0.8)),
+            *(bundle.card.bands[-len(PLACE) :] if bundle.card.located else ()),
+        ),
         classes=_classes(classes) if classes else bundle.card.classes,
         resolution_minimum=finest or bundle.card.resolution_minimum,
         resolution_maximum=coarsest or bundle.card.resolution_maximum,
@@ -199,7 +203,9 @@ def _bands(
     """Describe the bands by what the user says, else by the image, else by the checkpoint."""
     from torchgeo_ext.bundles.checkpoint import TORCHGEO_STD
 
-    bands = card.bands if statistics is None else _from_file(statistics, len(card.bands))
+    bands = card.image_bands
+    if statistics is not None:
+        bands = _from_file(statistics, len(bands))
     if image is not None:
         chosen = _chosen_bands(image, numbers, len(bands))
         bands = tuple(

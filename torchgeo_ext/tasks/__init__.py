@@ -7,6 +7,8 @@ from torchgeo_ext.tasks.conditional_change_detection import ConditionalChangeDet
 from torchgeo_ext.tasks.contrastive_towers import ContrastiveTowers
 from torchgeo_ext.tasks.domain_adaptive_segmentation import DomainAdaptiveSegmentation
 from torchgeo_ext.tasks.geolocation import Geolocation
+from torchgeo_ext.tasks.located_classification import LocatedClassification
+from torchgeo_ext.tasks.located_regression import LocatedRegression
 from torchgeo_ext.tasks.masked_autoencoding import MaskedAutoencoding
 from torchgeo_ext.tasks.masked_change_detection import MaskedChangeDetection
 from torchgeo_ext.tasks.masked_instance_segmentation import MaskedInstanceSegmentation
@@ -26,6 +28,8 @@ __all__ = (
     'ContrastiveTowers',
     'DomainAdaptiveSegmentation',
     'Geolocation',
+    'LocatedClassification',
+    'LocatedRegression',
     'MaskedAutoencoding',
     'MaskedChangeDetection',
     'MaskedInstanceSegmentation',

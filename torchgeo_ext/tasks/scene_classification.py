@@ -168,13 +168,20 @@ class SceneClassification(Classification):
         logits: Tensor = self.model(self.prepare(x))
         return logits
 
+    def inputs(self, batch: Sample) -> Tensor:
+        """Take from a batch what the network sees."""
+        image: Tensor = batch['image']
+        return image
+
     def training_step(self, batch: Sample, batch_idx: int, dataloader_idx: int = 0) -> Tensor:
         """Compute the loss of a training batch; it is 0 where nothing is labelled."""
         if batch_idx == 0 and self.hparams['as_pretrained']:
             self.preprocessing.warn(batch['image'], what='A batch of images')
         labelled = self._labelled(batch)
         if not len(labelled['image']):
-            return self(batch['image']).sum() * 0  # keeps the graph, so that the step does nothing
+            return (
+                self(self.inputs(batch)).sum() * 0
+            )  # keeps the graph, so that the step does nothing
         return super().training_step(labelled, batch_idx, dataloader_idx)
 
     def validation_step(self, batch: Sample, batch_idx: int, dataloader_idx: int = 0) -> None:
@@ -210,7 +217,7 @@ class SceneClassification(Classification):
                 'Choose a dataset with classes of images, or with maps of classes.',
             )
         known = (label != self.hparams['ignore_index']).reshape(len(label), -1).any(dim=1)
-        return {'image': batch['image'][known], 'label': label[known]}
+        return {'image': self.inputs(batch)[known], 'label': label[known]}
 
     def _label_of(self, mask: Tensor) -> Tensor:
         """Tell the label (b,), or the labels (b, k), of tiles from their masks (b, h, w)."""

@@ -24,6 +24,7 @@ from torchgeo_ext.transforms.indices import AppendIndices, computable_indices, c
 from torchgeo_ext.transforms.misregistration import Misregister, MisregisterBands
 from torchgeo_ext.transforms.mixing import ClassMix, CutMix, SeasonalMix
 from torchgeo_ext.transforms.normalisation import MinMaxScale, PercentileScale, Standardise
+from torchgeo_ext.transforms.place import AddPoint
 from torchgeo_ext.transforms.resolution import Degrade, degrade
 from torchgeo_ext.transforms.sar import FromDecibel, LogScale, Speckle, ToDecibel
 from torchgeo_ext.transforms.simulated_change import SimulateChange, SimulateSeason
@@ -52,6 +53,7 @@ from torchgeo_ext.transforms.temporal import (
 )
 
 __all__ = (
+    'AddPoint',
     'AppendIndices',
     'BandDropout',
     'BrightnessTemperature',

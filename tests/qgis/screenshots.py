@@ -3,8 +3,9 @@
     /usr/bin/python3 tests/qgis/screenshots.py FOLDER [STEP ...]
 
 Steps: toolbox (toolbox and dialogs), options, result (change between two dates of the demo data,
-with the real engine). For another QGIS: ``QGIS=3.44``. The same file is run inside QGIS by
-``--code``; each step there leaves PNGs or, if it failed, a text file.
+with the real engine), places (places like three towns, likewise). For another QGIS: ``QGIS=3.44``.
+The same file is run inside QGIS by ``--code``; each step there leaves PNGs or, if it failed, a text
+file.
 """
 
 import os
@@ -23,6 +24,7 @@ def outside(folder, steps):
     here = Path(__file__).resolve()
     repository = here.parents[2]
     tool = repository.parent / 'shared' / 'tools' / 'qgis-version'
+    scores = repository / 'recipes' / 'location' / 'scores'
     version = os.environ.get('QGIS')
     program = [str(tool), version, 'qgis.bin'] if version else ['qgis.bin']
     with tempfile.TemporaryDirectory() as profile:
@@ -35,6 +37,7 @@ def outside(folder, steps):
             'QGIS_PLUGINPATH': str(repository),
             'TORCHGEO_SCREENSHOTS': os.pathsep.join([str(folder.resolve()), *steps]),
             'TORCHGEO_DATA': str(repository / 'recipes' / 'demo' / 'data'),
+            'TORCHGEO_POINTS': str(scores / 'data' / 'stations.csv'),
         }
         environment.pop('QT_QPA_PLATFORM', None)
         screen = ['xvfb-run', '-a', '-s', '-screen 0 1400x900x24']
@@ -119,7 +122,52 @@ def result(folder):
     save(iface.mainWindow().grab(), folder / 'result.png')
 
 
-STEPS = {'toolbox': toolbox, 'options': options, 'result': result}
+def places(folder):
+    """Places like three towns, over the weather stations that show where land is."""
+    import processing
+    from qgis.core import QgsFeature, QgsGeometry, QgsPointXY, QgsProject, QgsVectorLayer
+    from qgis.PyQt.QtWidgets import QDockWidget
+    from qgis.utils import iface
+
+    QgsProject.instance().clear()
+    address = f'file://{os.environ["TORCHGEO_POINTS"]}?xField=lon&yField=lat&crs=EPSG:4326'
+    stations = QgsVectorLayer(address, 'weather stations', 'delimitedtext')
+    towns = QgsVectorLayer('Point?crs=EPSG:4326&field=name:string', 'towns', 'memory')
+    for name, place in {
+        'Vienna': (16.4, 48.2),
+        'Lima': (-77.0, -12.0),
+        'Perth': (116, -32),
+    }.items():
+        feature = QgsFeature(towns.fields())
+        feature.setAttributes([name])
+        feature.setGeometry(QgsGeometry.fromPointXY(QgsPointXY(*place)))
+        towns.dataProvider().addFeature(feature)
+    towns.updateExtents()
+    tidy_window()
+    iface.mainWindow().findChild(QDockWidget, 'Browser').hide()
+    parameters = {
+        'REFERENCES': towns,
+        'EXTENT': '-180,180,-90,90 [EPSG:4326]',
+        'RESOLUTION': 1.0,
+        'MODEL': 'location_harmonics',
+        'EXCLUSION': 500_000,
+        'SPACING': 1_000_000,
+        'TOP': 30,
+        'OUTPUT': 'TEMPORARY_OUTPUT',
+        'PLACES': 'TEMPORARY_OUTPUT',
+    }
+    processing.runAndLoadResults('torchgeoext:findsimilarplaces', parameters)
+    QgsProject.instance().addMapLayers([stations, towns])
+    iface.messageBar().clearWidgets()
+    for layer, size in ((stations, 0.7), (towns, 3.5)):
+        layer.renderer().symbol().setSize(size)
+    iface.mapCanvas().setExtent(QgsProject.instance().mapLayersByName('Similarity')[0].extent())
+    iface.mapCanvas().refresh()
+    wait(5)
+    save(iface.mainWindow().grab(), folder / 'places.png')
+
+
+STEPS = {'toolbox': toolbox, 'options': options, 'result': result, 'places': places}
 
 
 def add_images():

@@ -28,6 +28,7 @@ from torchgeo_ext.operations.list_models import list_models
 from torchgeo_ext.operations.match_radiometry import match_radiometry
 from torchgeo_ext.operations.predict_from_location import predict_from_location
 from torchgeo_ext.operations.reduce_bands import reduce_bands
+from torchgeo_ext.operations.relate_objects import relate_objects
 from torchgeo_ext.operations.resample_spectra import resample_spectra
 from torchgeo_ext.operations.segment_from_examples import segment_from_examples
 from torchgeo_ext.operations.segment_image import segment_image
@@ -69,6 +70,7 @@ __all__ = (
     'match_radiometry',
     'predict_from_location',
     'reduce_bands',
+    'relate_objects',
     'resample_spectra',
     'segment_from_examples',
     'segment_image',

@@ -26,7 +26,7 @@ from torchgeo_ext.progress import Progress, silent
 from torchgeo_ext.sensors import BandWavelengths
 
 #: Values in a window or tile; memory holds a few copies of them.
-_VALUES = 2**22
+_VALUES = 2**24
 #: Sides of windows and tiles.
 _SMALLEST, _LARGEST = 32, 512
 #: Bytes of decoded blocks that GDAL keeps; by default it takes a share of the whole memory.

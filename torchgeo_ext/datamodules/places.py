@@ -112,7 +112,7 @@ class PlaceDataModule(NonGeoDataModule):
             BadParameter: If there are too few blocks.
         """
         places = PlacedImages(**self.kwargs)
-        learned, held_out, tested = self._split(places.points)
+        learned, held_out, tested = self.split(places)
         self.training_points = places.points[learned]
         training = places.select(learned, random_crop=True)
         self._moments = _measure(training)
@@ -128,15 +128,25 @@ class PlaceDataModule(NonGeoDataModule):
         # a last batch that is not full is left out, but not the only one
         self.train_batch_size = min(self.batch_size, len(training))
 
-    def _split(self, points: NDArray[np.float64]) -> list[NDArray[np.int64]]:
-        """Number the places to learn from, to validate by and to test by."""
+    def split(self, places: PlacedImages) -> Sequence[NDArray[np.int64]]:
+        """Decide what each place is for; to be replaced by those who know a better split.
+
+        Args:
+            places: All places.
+
+        Returns:
+            Numbers of those to learn from, to validate by and, with a ``test_share``, to test by.
+        """
+        points = places.points
         learned, tested = np.arange(len(points)), np.arange(0)
         if self.test_share:
             learned, tested = self._hold_out(points, self.test_share)
         kept, held_out = self._hold_out(points[learned], self.share)
         return [learned[kept], learned[held_out], tested]
 
-    def _hold_out(self, points: NDArray[np.float64], share: float) -> Any:
+    def _hold_out(
+        self, points: NDArray[np.float64], share: float
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         return split_by_blocks(points, share, self.block_size, self.buffer, self.seed)
 
     def state_dict(self) -> dict[str, Any]:

@@ -83,6 +83,8 @@ class Geolocation(BaseTask):
     """
 
     predicts = 'geolocation'
+    #: Places in no cell have no loss, but a distance.
+    monitor = 'val_median_km'
 
     def __init__(
         self,
@@ -124,7 +126,8 @@ class Geolocation(BaseTask):
                 0 wishes for the right cell alone.
             model_args: Further arguments of the backbone's builder.
             lr: Learning rate.
-            patience: Epochs without a better validation loss until the learning rate drops.
+            patience: Epochs without a shorter median distance in validation until the learning
+                rate drops.
             freeze_backbone: Do not train the backbone.
 
         Raises:

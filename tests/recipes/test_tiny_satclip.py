@@ -4,9 +4,12 @@ import importlib.util
 from pathlib import Path
 
 import numpy as np
+import yaml
 from rasterio.transform import from_origin
 
 from tests.data.pairs import write
+from tests.data.s2100k import data as s2100k
+from torchgeo_ext.cli._fit import run
 
 RECIPE = Path(__file__).parents[2] / 'recipes' / 'location' / 'tiny' / 'run.py'
 
@@ -31,3 +34,29 @@ def test_it_learns_halves_and_judges_by_the_others(tmp_path, capsys):
     # an even share of each patch, and no pixel in both
     west, east = (tmp_path / 'output' / side / 'images' for side in ('west', 'east'))
     assert (len(list(west.glob('*.tif'))), len(list(east.glob('*.tif')))) == (2, 4)
+
+
+def test_towers_are_named_in_a_configuration(tmp_path, monkeypatch):
+    monkeypatch.setattr('sys.argv', ['torchgeo-ext'])
+    s2100k.make(tmp_path)
+    towers = {
+        'image': {'model': 'eurosat_baseline3', 'in_chans': 13},
+        'point': {'model': 'location_fourier', 'frequencies': 2},
+    }
+    config = {
+        'trainer': {
+            'accelerator': 'cpu', 'fast_dev_run': True, 'enable_progress_bar': False,
+            'enable_model_summary': False, 'default_root_dir': str(tmp_path / 'run'),
+        },
+        'model': {
+            'class_path': 'ContrastiveTowers',
+            'init_args': {'towers': towers, 'embed_dim': 8, 'largest_scale': 100.0},
+        },
+        'data': {
+            'class_path': 'S2100kDataModule',
+            'init_args': {'root': str(tmp_path), 'batch_size': 4, 'crop_size': 32},
+        },
+    }  # fmt: skip
+    path = tmp_path / 'config.yaml'
+    path.write_text(yaml.safe_dump(config), encoding='utf-8')
+    run(['fit', '--config', str(path)])

@@ -1,7 +1,10 @@
 """Classes and numbers that an image alone does not tell, but its place does."""
 
+from pathlib import Path
+
 import pytest
 import torch
+import yaml
 from safetensors.torch import save_file
 from torch.utils.data import default_collate
 
@@ -9,12 +12,15 @@ from tests.datasets.makers import class_map, image_of
 from tests.rasters import write_raster
 from tests.tasks.pairs import batch_of, run_once, save_and_load, trainer
 from torchgeo_ext.bundles import read_checkpoint
+from torchgeo_ext.cli import main
 from torchgeo_ext.datamodules import GeoTIFFDataModule
 from torchgeo_ext.errors import BadInput, BadParameter
 from torchgeo_ext.models.location import location_encoder
 from torchgeo_ext.tasks import LocatedClassification, LocatedRegression
 
 BANDS, SIZE, NUMBER = 2, 16, 16
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -125,6 +131,27 @@ def test_learns_from_tiles_of_rasters(tmp_path):
     sample = next(module.typical(1))
     assert sample['point'].shape == (2,)
     assert module.predict(task, sample).unique().numel() == 1
+
+
+def test_a_recipe_of_scenes_may_read_places(tmp_path, monkeypatch):
+    monkeypatch.setattr('sys.argv', ['torchgeo-ext'])
+    monkeypatch.chdir(ROOT)
+    recipe = ROOT / 'recipes' / 'classification' / 'own_tiles.yaml'
+    config = yaml.safe_load(recipe.read_text(encoding='utf-8'))
+    config['model']['class_path'] = 'LocatedClassification'
+    config['model']['init_args'] |= {'model': 'eurosat_baseline3', 'location': 'location_wrap'}
+    config['trainer'] = {
+        'default_root_dir': str(tmp_path / 'run'), 'accelerator': 'cpu', 'max_epochs': 1,
+        'limit_train_batches': 1, 'limit_val_batches': 1, 'enable_progress_bar': False,
+    }  # fmt: skip
+    path = tmp_path / 'config.yaml'
+    path.write_text(yaml.safe_dump(config), encoding='utf-8')
+    assert main(['fit', '--config', str(path)]) == 0
+    # what is told of the data stays, and the bands of the place come last
+    card = read_checkpoint(tmp_path / 'run' / 'checkpoints' / 'best.ckpt').card
+    assert [entry.name for entry in card.classes] == config['model']['init_args']['labels']
+    assert card.image_bands[0].name == 'B01'
+    assert (len(card.bands), card.located) == (15, True)
 
 
 def test_batches_without_places_are_refused():

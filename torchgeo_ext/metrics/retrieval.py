@@ -113,7 +113,7 @@ class RetrievalEvaluator(Metric):
             raise BadInput('There are no pairs to evaluate.', 'Give data to validate or test with.')
         first, second = dim_zero_cat(self.first), dim_zero_cat(self.second)
         groups = dim_zero_cat(self.groups) if self.groups else None
-        scores = {'candidates': torch.tensor(float(len(first)))}
+        scores = {'candidates': torch.tensor(float(len(first)), device=first.device)}
         for (name, questions), (other, answers) in (
             ((self.names[0], first), (self.names[1], second)),
             ((self.names[1], second), (self.names[0], first)),

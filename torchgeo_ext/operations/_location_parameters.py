@@ -31,6 +31,6 @@ Weights = Annotated[
 Untrained = Annotated[bool, ADVANCED]
 Seed = Annotated[int, within(0, 2**31 - 1), ADVANCED]
 Resolution = Annotated[float, within(1e-9, None, 'units of the reference system')]
-MaximumCells = Annotated[int, within(1, 2**40, 'cells'), ADVANCED]
+MaximumCells = Annotated[int, within(1, 2**31 - 1, 'cells'), ADVANCED]
 #: Cells that are computed without asking: a degree apart all over the globe, or 2000 x 2000.
 CELLS = 4_000_000

@@ -93,14 +93,14 @@ def build_model(bundle: Bundle) -> 'nn.Module':
         A module in evaluation mode, on whatever device it was used last.
     """
     key = _state(bundle.path)
-    if key not in _built:
+    if key not in _built or _built[key][0] != bundle.card:
         _built.clear()
-        _built[key] = bundle.build()
-    return _built[key]
+        _built[key] = bundle.card, bundle.build()
+    return _built[key][1]
 
 
-#: The predictor built last, by the state of the files it came from.
-_built: 'dict[tuple[str, int, int], nn.Module]' = {}
+#: The predictor built last and what it reads, by the state of the files it came from.
+_built: 'dict[tuple[str, int, int], tuple[BundleCard, nn.Module]]' = {}
 
 
 def _state(path: Path) -> tuple[str, int, int]:

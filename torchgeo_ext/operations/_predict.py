@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
-from torchgeo_ext.errors import BadInput
+from torchgeo_ext.errors import BadInput, BadParameter
 from torchgeo_ext.operations._operation import ADVANCED, ClassEntry, Style, Styles, within
 from torchgeo_ext.progress import Progress
 
@@ -285,6 +285,43 @@ def _run(
 def sources_for(bundle: 'Bundle', images: Sequence[Image], resampling: str) -> 'list[RasterSource]':
     """Choose the bands that a model wants of the image of each date."""
     return [_source(bundle, date, image, resampling) for date, image in enumerate(images)]
+
+
+def for_sensor(bundle: 'Bundle', image: Image) -> 'tuple[Bundle, Image]':
+    """Fit a model that goes by wavelengths to an image of another sensor.
+
+    Args:
+        bundle: The model of one date.
+        image: The image and the bands the user chose.
+
+    Returns:
+        Both as they are, if the model has fixed bands or the image has all of those it was trained
+        on. Else the model for the bands of the image whose wavelengths are known and that are of
+        use (or that the user chose), and the image with their numbers.
+
+    Raises:
+        BadInput: If no wavelength of the image is known, or no band lies where the model was
+            trained.
+    """
+    from torchgeo_ext.bundles import match_bands
+    from torchgeo_ext.bundles.other_sensor import goes_by_wavelength, on_other_bands
+    from torchgeo_ext.sensors import read_wavelengths
+
+    if not goes_by_wavelength(bundle.card):
+        return bundle, image
+    try:
+        match_bands(
+            bundle.card.bands, image.path, image.bands, image.argument, image.bands_argument
+        )
+    except (BadInput, BadParameter):
+        found = read_wavelengths(image.path, argument=image.argument)
+        useful = [place for place in found.order if found.good[place]]
+        places = [number - 1 for number in image.bands] if image.bands else useful
+        if not set(places) <= {*found.order}:
+            raise
+        fitted = on_other_bands(bundle, found.select(places), image.argument)
+        return fitted, image._replace(bands=[place + 1 for place in places])
+    return bundle, image
 
 
 def _source(bundle: 'Bundle', date: int, image: Image, resampling: str) -> 'RasterSource':

@@ -24,6 +24,7 @@ from torchgeo_ext.operations.evaluate_change import evaluate_change
 from torchgeo_ext.operations.evaluate_segmentation import evaluate_segmentation
 from torchgeo_ext.operations.find_similar_places import find_similar_places
 from torchgeo_ext.operations.geolocate_image import geolocate_image
+from torchgeo_ext.operations.import_cube import import_cube
 from torchgeo_ext.operations.list_models import list_models
 from torchgeo_ext.operations.match_radiometry import match_radiometry
 from torchgeo_ext.operations.predict_from_location import predict_from_location
@@ -66,6 +67,7 @@ __all__ = (
     'evaluate_segmentation',
     'find_similar_places',
     'geolocate_image',
+    'import_cube',
     'list_models',
     'match_radiometry',
     'predict_from_location',

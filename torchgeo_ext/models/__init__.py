@@ -44,7 +44,9 @@ from torchgeo_ext.models.changestar import (
     changestar1x256_vitb,
     changestar1x256_vitl,
 )
+from torchgeo_ext.models.climplicit import Climplicit, climplicit
 from torchgeo_ext.models.cnn1d import CNN1D, cnn1d
+from torchgeo_ext.models.csp import CSP, csp
 from torchgeo_ext.models.cvmhunet import CVMHUNet, cvmhunet
 from torchgeo_ext.models.dynamicvis import (
     DynamicVis,
@@ -65,6 +67,7 @@ from torchgeo_ext.models.eurosat import (
 )
 from torchgeo_ext.models.fsgnet import FSGNet, fsgnet
 from torchgeo_ext.models.fusu import FUSUNet, fusu
+from torchgeo_ext.models.geoclip import GeoCLIP_Weights, GeoCLIPLocation, geoclip_location
 from torchgeo_ext.models.hybridsn import HybridSN, hybridsn
 from torchgeo_ext.models.hyscdg import HySCDG, hyscdg
 from torchgeo_ext.models.lenet import LENet, lenet
@@ -108,6 +111,7 @@ from torchgeo_ext.models.satmaepp import (
 from torchgeo_ext.models.segmenter import Segmenter, segmenter
 from torchgeo_ext.models.semicdvl import SemiCDVL, semicdvl
 from torchgeo_ext.models.siamlite import SiamLite, siamlite
+from torchgeo_ext.models.sinr import SINR, SINR_Weights, sinr
 from torchgeo_ext.models.skysense import SkySense, skysense_sentinel1_vitl, skysense_sentinel2_vitl
 from torchgeo_ext.models.spectralearth import (
     SpectralEarth_Weights,
@@ -134,6 +138,8 @@ from torchgeo_ext.models.vmamba import (
 __all__ = (
     'BIT',
     'CNN1D',
+    'CSP',
+    'SINR',
     'TCSSM',
     'AgriFM',
     'AgriFMEncoder',
@@ -153,6 +159,7 @@ __all__ = (
     'ChangeStar1x256',
     'ChangeStar1x256_ViTB_Weights',
     'ChangeStar1x256_ViTL_Weights',
+    'Climplicit',
     'DynamicVis',
     'DynamicVisAllTokens_Weights',
     'DynamicVis_Weights',
@@ -162,6 +169,8 @@ __all__ = (
     'FSGNet',
     'FUSUNet',
     'FourierEncoder',
+    'GeoCLIPLocation',
+    'GeoCLIP_Weights',
     'HySCDG',
     'HybridSN',
     'LENet',
@@ -176,6 +185,7 @@ __all__ = (
     'RSMamba',
     'RSMamba_Weights',
     'RotatedFCOS',
+    'SINR_Weights',
     'SatCLIPLocation',
     'SatCLIPTowers',
     'SatCLIPTowers_Weights',
@@ -218,7 +228,9 @@ __all__ = (
     'changemamba_scd_tiny',
     'changestar1x256_vitb',
     'changestar1x256_vitl',
+    'climplicit',
     'cnn1d',
+    'csp',
     'cvmhunet',
     'dynamicvis_all_tokens_b',
     'dynamicvis_all_tokens_l',
@@ -229,6 +241,7 @@ __all__ = (
     'eurosat_baseline3',
     'fsgnet',
     'fusu',
+    'geoclip_location',
     'hybridsn',
     'hyscdg',
     'lenet',
@@ -261,6 +274,7 @@ __all__ = (
     'segmenter',
     'semicdvl',
     'siamlite',
+    'sinr',
     'skysense_sentinel1_vitl',
     'skysense_sentinel2_vitl',
     'spectralearth_resnet50',

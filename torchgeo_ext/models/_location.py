@@ -3,6 +3,7 @@
 Axes: n places, d features, r rows and w columns of a grid.
 """
 
+import math
 from collections.abc import Callable, Mapping
 
 import torch
@@ -132,3 +133,9 @@ class LocationEncoder(nn.Module):
     def own_names(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Bring published weights to the names here, and leave out those of other parts."""
         return dict(state)
+
+
+def wrap(longitude: Tensor, latitude: Tensor) -> Tensor:
+    """Give sines and cosines (n, 4) of pi times coordinates divided by 180 and by 90 degrees."""
+    both = math.pi * torch.stack([longitude / 180, latitude / 90], dim=1)
+    return torch.cat([both.sin(), both.cos()], dim=1)

@@ -6,7 +6,6 @@ order and units are; see :class:`LocationEncoder`.
 Axes: n places, d features.
 """
 
-import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -18,7 +17,7 @@ from torchvision.models import WeightsEnum
 
 from torchgeo_ext.errors import BadParameter
 from torchgeo_ext.models._harmonics import Harmonics
-from torchgeo_ext.models._location import BadCoordinates, LocationEncoder, check_coordinates
+from torchgeo_ext.models._location import BadCoordinates, LocationEncoder, check_coordinates, wrap
 from torchgeo_ext.models._weights import (
     check_model,
     load_exactly,
@@ -26,7 +25,11 @@ from torchgeo_ext.models._weights import (
     read_state,
     weights_of_checkpoint,
 )
+from torchgeo_ext.models.climplicit import Climplicit
+from torchgeo_ext.models.csp import CSP
+from torchgeo_ext.models.geoclip import GeoCLIPLocation
 from torchgeo_ext.models.satclip import SatCLIPLocation
+from torchgeo_ext.models.sinr import SINR
 
 __all__ = (
     'BadCoordinates',
@@ -108,12 +111,6 @@ class WrapEncoder(LocationEncoder):
         return wrap(longitude, latitude).to(self.like)
 
 
-def wrap(longitude: Tensor, latitude: Tensor) -> Tensor:
-    """Give sines and cosines (n, 4) of pi times coordinates divided by 180 and by 90 degrees."""
-    both = math.pi * torch.stack([longitude / 180, latitude / 90], dim=1)
-    return torch.cat([both.sin(), both.cos()], dim=1)
-
-
 def _positive(argument: str, value: int) -> None:
     if value < 1:
         raise BadParameter(f'{argument} is {value}, but must be at least 1.')
@@ -154,6 +151,9 @@ def location_wrap() -> WrapEncoder:
 
 #: Builds the encoder of each name, at random weights.
 _ENCODERS: dict[str, Callable[..., LocationEncoder]] = {
+    'climplicit': Climplicit,
+    'csp': CSP,
+    'geoclip_location': GeoCLIPLocation,
     'location_fourier': FourierEncoder,
     'location_harmonics': SphericalHarmonicsEncoder,
     'location_wrap': WrapEncoder,
@@ -162,6 +162,7 @@ _ENCODERS: dict[str, Callable[..., LocationEncoder]] = {
         for tower in ('resnet18', 'resnet50', 'vit16')
         for degrees in (10, 40)
     },
+    'sinr': SINR,
 }
 
 

@@ -88,6 +88,13 @@ def check_places(places: ArrayLike, argument: str = 'points') -> NDArray[np.floa
     return given
 
 
+def within_180(places: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Bring the longitudes of places (n, 2), which may go from 0 to 360, to -180 to 180."""
+    turned = places.copy()
+    turned[:, 0] = (places[:, 0] + 180) % 360 - 180
+    return turned
+
+
 def unit_vectors(places: NDArray[np.float64]) -> NDArray[np.float64]:
     """Give the points (..., 3) of the unit sphere at longitudes and latitudes (..., 2)."""
     longitude, latitude = np.moveaxis(np.radians(places), -1, 0)

@@ -141,7 +141,7 @@ def test_what_cannot_be_used_is_refused(folder, tmp_path_factory):
         {'file': ['0.tif']}, geometry=[shapely.box(0, 0, 1, 1)], crs=4326
     )
     square.to_file(folder / 'square.gpkg')
-    with pytest.raises(BadInput, match='holds Polygon'):
+    with pytest.raises(BadInput, match='points are needed'):
         PlacedImages(folder, str(folder / 'square.gpkg'))
     point = geopandas.GeoDataFrame({'file': ['0.tif']}, geometry=[shapely.Point(0, 0)])
     with pytest.warns(UserWarning, match='crs'):

@@ -179,3 +179,20 @@ def test_a_checkpoint_becomes_a_bundle(task, tmp_path):
     assert (described.task, described.class_count) == ('geolocation', 0)
     found = geolocate_image(picture, tmp_path / 'bundle', tmp_path / 'c.gpkg')
     assert found.longitude == pytest.approx(140)
+
+
+def test_a_model_that_looks_at_one_image_after_the_other(tmp_path):
+    torch.manual_seed(0)
+    options = {
+        'model': 'small', 'in_channels': 2, 'cells': CELLS.as_dict(), 'album': 'lstm', 'memory': 8,
+    }  # fmt: skip
+    task = Geolocation(**options).eval()
+    path = checkpoint(tmp_path / 'x.ckpt', task)
+    create_bundle(path, tmp_path / 'bundle', mean='200', std='80', tile_size=SIZE)
+    dark, bright = image(tmp_path / 'a.tif', 100), image(tmp_path / 'b.tif', 300)
+    geolocate_image([dark, bright], tmp_path / 'bundle', tmp_path / 'c.gpkg', hierarchical=False)
+    levels = torch.tensor([100.0, 300.0])[None, :, None, None, None].expand(-1, -1, 2, SIZE, SIZE)
+    with torch.inference_mode():
+        expected = task((levels - 200) / 80).exp()[0, -len(CELLS.finest) :]
+    found = read(tmp_path / 'c.gpkg').set_index('cell')['probability']
+    np.testing.assert_allclose(found[CELLS.finest.tokens], expected, atol=1e-5)

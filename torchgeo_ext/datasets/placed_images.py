@@ -9,26 +9,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-import geopandas
 import numpy as np
 import pandas as pd
-import pyogrio
 import torch
 import torch.nn.functional as F
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from pyogrio.errors import DataLayerError, DataSourceError
 from rasterio.windows import Window
 from torch import Tensor
 from torchgeo.datasets import NonGeoDataset
 from torchgeo.datasets.utils import Path as AnyPath
 from torchgeo.datasets.utils import Sample
 
-from torchgeo_ext.cells import check_places, degrees_of, unit_vectors
+from torchgeo_ext.cells import check_places, degrees_of, unit_vectors, within_180
 from torchgeo_ext.datasets._files import expand
 from torchgeo_ext.errors import BadInput, BadParameter
 from torchgeo_ext.inference.grid import Grid
+from torchgeo_ext.inference.points import PointLayer
 from torchgeo_ext.inference.reader import RasterSource, open_raster
 
 #: What columns of a table are called, in small letters.
@@ -282,35 +280,22 @@ def _read_table(
     table: str, longitude_field: str | None, latitude_field: str | None
 ) -> tuple[pd.DataFrame, NDArray[np.float64]]:
     """Read a table and the places in it (n, 2)."""
+    if Path(table).suffix.lower() != '.csv':
+        batches = list(PointLayer.open(table, 'table').batches())
+        frames = [b.features.table.drop_columns(b.features.geometry).to_pandas() for b in batches]
+        places = within_180(np.concatenate([batch.places for batch in batches]))
+        return pd.concat(frames, ignore_index=True), check_places(places, f'table: {table}')
     try:
-        if Path(table).suffix.lower() == '.csv':
-            frame = pd.read_csv(table)
-        else:
-            file, _, layer = table.partition('|layername=')
-            frame = pyogrio.read_dataframe(file, layer=layer or None)
-    except (OSError, ValueError, DataLayerError, DataSourceError) as error:
+        frame = pd.read_csv(table)
+    except (OSError, ValueError) as error:
         raise BadInput(
-            f'table: {table} cannot be read ({error}).',
-            'Choose a CSV file, a GeoPackage or another layer that GDAL reads.',
+            f'table: {table} cannot be read ({error}).', 'Choose a CSV file or a layer of points.'
         ) from error
-    if not isinstance(frame, geopandas.GeoDataFrame):
-        fields = [
-            _field(frame, longitude_field, 'longitude_field', _LONGITUDE, table),
-            _field(frame, latitude_field, 'latitude_field', _LATITUDE, table),
-        ]
-        return frame, check_places(frame[fields].to_numpy(np.float64), f'table: {table}')
-    if frame.crs is None:
-        raise BadInput(
-            f'table: {table} has no coordinate reference system.', 'Assign the right one.'
-        )
-    kinds = set(frame.geom_type)
-    if len(frame) and kinds != {'Point'}:
-        raise BadInput(
-            f'table: {table} holds {", ".join(sorted(map(str, kinds)))}, but points are needed.',
-            'Choose a layer of single points, each with a geometry.',
-        )
-    shapes = frame.geometry.to_crs('EPSG:4326')
-    return frame, check_places(np.column_stack([shapes.x, shapes.y]), f'table: {table}')
+    fields = [
+        _field(frame, longitude_field, 'longitude_field', _LONGITUDE, table),
+        _field(frame, latitude_field, 'latitude_field', _LATITUDE, table),
+    ]
+    return frame, check_places(frame[fields].to_numpy(np.float64), f'table: {table}')
 
 
 def _field(

@@ -2,6 +2,7 @@
 
 from torchgeo_ext.operations.assess_bands import assess_bands
 from torchgeo_ext.operations.assess_damage import assess_damage
+from torchgeo_ext.operations.build_cells import build_cells
 from torchgeo_ext.operations.classify_spectra import classify_spectra
 from torchgeo_ext.operations.classify_tiles import classify_tiles
 from torchgeo_ext.operations.cluster_image import cluster_image
@@ -45,6 +46,7 @@ from torchgeo_ext.operations.update_map import update_map
 __all__ = (
     'assess_bands',
     'assess_damage',
+    'build_cells',
     'classify_spectra',
     'classify_tiles',
     'cluster_image',

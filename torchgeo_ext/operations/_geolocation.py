@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from torchgeo_ext.bundles import Bundle
-from torchgeo_ext.cells import CellPartition, degrees_of, unit_vectors
+from torchgeo_ext.cells import CellHierarchy, CellPartition, degrees_of, unit_vectors
 from torchgeo_ext.errors import BadInput
 from torchgeo_ext.inference import Grid, RasterSource, pick_device
 from torchgeo_ext.inference.features import FeatureTable, FeatureWriter
@@ -186,20 +186,35 @@ class RankedCells(NamedTuple):
         chosen = partition.select(kept)
         return cls(chosen, kept, probabilities[kept], chosen.radii())
 
-    def columns(self, count: int) -> dict[str, pa.Array]:
-        """Give what is said of the first cells, by name of the column."""
-        longitudes, latitudes = self.partition.places[:count].T
+    def columns(self) -> dict[str, pa.Array]:
+        """Give what is said of the cells, by name of the column."""
         return {
-            'rank': pa.array(np.arange(1, count + 1, dtype=np.int32)),
-            'cell': pa.array(self.partition.tokens[:count], pa.string()),
-            'level': pa.array(self.partition.levels[:count], pa.int32()),
-            'probability': pa.array(self.probabilities[:count]),
-            'likelihood': pa.array([*map(_likelihood, self.probabilities[:count])], pa.string()),
-            'training_images': pa.array(self.partition.counts[:count]),
-            'longitude': pa.array(longitudes),
-            'latitude': pa.array(latitudes),
-            'radius_km': pa.array(self.radii[:count]),
+            'rank': pa.array(np.arange(1, len(self.order) + 1, dtype=np.int32)),
+            'probability': pa.array(self.probabilities),
+            'likelihood': pa.array([*map(_likelihood, self.probabilities)], pa.string()),
+            **cell_columns(self.partition, self.radii, 'training_images'),
         }
+
+
+def cell_columns(
+    partition: CellPartition, radii: NDArray[np.float64], counted: str
+) -> dict[str, pa.Array]:
+    """Give what is known of cells, by name of the column.
+
+    Args:
+        partition: The cells.
+        radii: How far from its place the farthest corner of each is, in kilometres (n).
+        counted: What the points are called that are in them.
+    """
+    longitudes, latitudes = partition.places.T
+    return {
+        'cell': pa.array(partition.tokens, pa.string()),
+        'level': pa.array(partition.levels, pa.int32()),
+        counted: pa.array(partition.counts),
+        'longitude': pa.array(longitudes),
+        'latitude': pa.array(latitudes),
+        'radius_km': pa.array(radii),
+    }
 
 
 def _likelihood(probability: float) -> str:
@@ -214,7 +229,7 @@ def write_cells(path: StrPath, ranked: RankedCells) -> Style:
         ranked: The cells.
     """
     features = _features(ranked.partition.outlines(), 'MultiPolygon')
-    features.write(path, ranked.columns(len(ranked.order)), 'output')
+    features.write(path, ranked.columns(), 'output')
     classes = [
         ClassEntry(value=number, name=name, color=color)
         for number, (_, name, color) in enumerate(_LIKELIHOOD, 1)
@@ -235,12 +250,28 @@ def write_places(
         count: How many of them.
         errors: How far each place is from the true one, in kilometres (n), if that is known.
     """
-    count = min(count, len(ranked.order))
-    points = shapely.points(ranked.partition.places[:count])
-    told = np.full(count, np.nan) if errors is None else errors[:count]
-    columns = ranked.columns(count) | {'error_km': pa.array(told, from_pandas=True)}
+    points = shapely.points(ranked.partition.places)
+    told = np.full(len(points), np.nan) if errors is None else errors
+    columns = ranked.columns() | {'error_km': pa.array(told, from_pandas=True)}
+    first = {name: values[:count] for name, values in columns.items()}
     with FeatureWriter(path, 'places') as writer:
-        writer.add(_features(points, 'Point'), columns)
+        writer.add(_features(points[:count], 'Point'), first)
+
+
+def write_partitions(path: StrPath, hierarchy: CellHierarchy) -> None:
+    """Write the outlines of the cells of all partitions.
+
+    Args:
+        path: The GeoPackage.
+        hierarchy: The partitions.
+    """
+    with FeatureWriter(path, 'output') as writer:
+        for number, partition in enumerate(hierarchy.partitions, 1):
+            columns = {
+                'partition': pa.array(np.full(len(partition), number, np.int32)),
+                **cell_columns(partition, partition.radii(), 'points'),
+            }
+            writer.add(_features(partition.outlines(), 'MultiPolygon'), columns)
 
 
 def _features(shapes: Any, kind: str) -> FeatureTable:

@@ -9,6 +9,7 @@ from torchgeo_ext.datamodules.places import PlaceDataModule
 from torchgeo_ext.datamodules.reben import ReBENDataModule
 from torchgeo_ext.datamodules.s2100k import S2100kDataModule
 from torchgeo_ext.datamodules.scenes import SceneDataModule
+from torchgeo_ext.datamodules.spectral_earth import SpectralEarthDataModule
 
 __all__ = (
     'ChangePairDataModule',
@@ -20,4 +21,5 @@ __all__ = (
     'ReBENDataModule',
     'S2100kDataModule',
     'SceneDataModule',
+    'SpectralEarthDataModule',
 )

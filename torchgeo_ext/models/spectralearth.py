@@ -87,7 +87,7 @@ class SpectralAdapter(nn.Sequential):
 
 
 @functools.cache
-def _enmap() -> Preprocessing:
+def enmap_preprocessing() -> Preprocessing:
     """Tell bands and normalisation of the pre-training.
 
     The published table of bands leaves out others than the published means show; the means follow
@@ -105,7 +105,7 @@ def _enmap() -> Preprocessing:
 
 
 def _published(model: str, method: str) -> Weights:
-    preprocessing = _enmap()
+    preprocessing = enmap_preprocessing()
     return Weights(
         url='',
         transforms=preprocessing.transform(),

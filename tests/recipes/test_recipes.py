@@ -31,6 +31,9 @@ FAKES = {
 
 #: Networks that are too large for a test, and what makes smaller ones of the same builder.
 SMALLER = {
+    'faster-rcnn': {'backbone': 'resnet18'},
+    'fcos': {'backbone': 'resnet18'},
+    'retinanet': {'backbone': 'resnet18'},
     'lenet': {'model_args': {'backbone': 'swinv2_tiny_window8_256'}},
     'mapformer': {'model_args': {'backbone': 'b1'}},
     'hyscdg': {'model_args': {'backbone': 'resnet18'}},
@@ -137,7 +140,8 @@ def small(config, root):
     data |= {'batch_size': 2, 'num_workers': 0}
     further = config['data'].get('dict_kwargs', {})
     if 'dataset' in data:
-        data |= {'root': str(root), 'patch_size': SIZE}
+        data |= {'root': str(root), 'tile_size' if 'tile_size' in data else 'patch_size': SIZE}
+        further.pop('overlap', None)  # wider than such tiles
     else:
         further['root'] = str(root)
     if 'root' in data:

@@ -5,11 +5,13 @@ import pytest
 import torch
 from torchgeo.tasks import ObjectDetection
 
+from tests.data.cloudtracks import data as cloudtracks
 from tests.data.hrplanesv2 import data as hrplanes
 from tests.data.pairs import image, write
 from torchgeo_ext.datamodules import ObjectDataModule
 from torchgeo_ext.datamodules.objects import FlipBoxes
-from torchgeo_ext.datasets import HRPlanesV2
+from torchgeo_ext.datasets import CloudTracks, HRPlanesV2
+from torchgeo_ext.errors import BadParameter
 
 
 @pytest.fixture
@@ -72,3 +74,28 @@ def test_a_detector_learns_from_it(root, monkeypatch):
     loss = task.training_step(batch, 0)
     assert torch.isfinite(loss)
     assert loss > 0
+
+
+def test_maps_for_segmentation(root, tmp_path_factory):
+    folder = tmp_path_factory.mktemp('tracks')
+    cloudtracks.make(folder)
+    write(folder / 'images' / 'mod_1.png', image(np.random.default_rng(0), size=20))
+    module = ObjectDataModule(
+        CloudTracks, str(folder), batch_size=2, tile_size=None, with_objects=False, maps=True
+    )
+    module.setup('fit')
+    batch = module.collate_fn([module.train_dataset[0], module.train_dataset[1]])
+    assert batch.keys() == {'image', 'mask'}
+    mask = batch['mask']
+    assert mask.dtype == torch.int64
+    assert mask[0].unique().tolist() == [0, 1]
+    # the second image is smaller and has no track
+    assert mask[1, :20, :20].eq(0).all()
+    assert mask[1, 20:].eq(-1).all()
+    assert mask[1, :, 20:].eq(-1).all()
+    turned = module.train_aug({key: value.clone() for key, value in batch.items()})
+    assert turned['image'].shape == batch['image'].shape
+    assert turned['mask'].eq(1).sum() == mask.eq(1).sum()
+    without = module_of(root, tile_size=32, maps=True)
+    with pytest.raises(BadParameter, match='maps is true'):
+        next(iter(without.train_dataloader()))

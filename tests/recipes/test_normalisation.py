@@ -1,19 +1,16 @@
 """The benchmark of normalisations, on made-up files of EuroSAT and on what needs no weights."""
 
 import importlib.util
-import itertools
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from torchgeo.datasets import EuroSAT
 
-from tests.rasters import write_raster
+from tests.data.eurosat import data as eurosat
 from torchgeo_ext.errors import MissingWeights
 
 RECIPE = Path(__file__).parents[2] / 'recipes' / 'classification' / 'normalisation' / 'run.py'
-CLASSES = ('Forest', 'River')
 
 
 @pytest.fixture(scope='module')
@@ -24,27 +21,12 @@ def recipe():
     return module
 
 
-def make_eurosat(root, number=6):
-    """Images of 64 x 64 pixels and 13 bands, whose classes differ in the first bands."""
-    random = np.random.default_rng(0)
-    for split, name in itertools.product(('train', 'val', 'test'), CLASSES):
-        folder = root / EuroSAT.base_dir / name
-        folder.mkdir(parents=True, exist_ok=True)
-        files = [f'{name}_{split}{place}.tif' for place in range(number)]
-        for file in files:
-            values = random.integers(500, 3000, (13, 64, 64))
-            values[:4] += 2000 * CLASSES.index(name)
-            write_raster(folder / file, values.astype('uint16'))
-        with (root / EuroSAT.split_filenames[split]).open('a') as listing:
-            listing.write(''.join(f'{file.replace(".tif", ".jpg")}\n' for file in files))
-
-
 def test_scores_of_every_way_on_eurosat(recipe, tmp_path, caplog, monkeypatch):
     def nothing_is_here(_):
         raise MissingWeights('no weights')
 
     monkeypatch.setattr(recipe, 'weights_file', nothing_is_here)
-    make_eurosat(tmp_path)
+    eurosat.make(tmp_path, 6)
     data = recipe.load('EuroSAT', tmp_path)
     assert data.train.images.shape == (12, 13, 64, 64)
     assert data.bands[8] == 'B8A'

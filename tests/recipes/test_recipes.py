@@ -16,6 +16,7 @@ from tests.rasters import write_raster
 from torchgeo_ext import registry
 from torchgeo_ext.cli import main
 from torchgeo_ext.cli._fit import run
+from torchgeo_ext.models import rsmamba
 from torchgeo_ext.models.vmamba import SIZES
 
 ROOT = Path(__file__).parents[2]
@@ -157,6 +158,7 @@ def small(config, root):
 @pytest.mark.parametrize('recipe', PUBLISHED, ids=lambda path: path.stem)
 def test_published_recipe_runs_one_step(recipe, tmp_path, monkeypatch):
     monkeypatch.setitem(SIZES, 'base', SIZES['base']._replace(depths=DEPTHS))
+    monkeypatch.setitem(rsmamba.SIZES, 'b', rsmamba.RSMambaSize(32, 2))
     path = tmp_path / 'config.yaml'
     path.write_text(yaml.safe_dump(small(read(recipe), tmp_path)), encoding='utf-8')
     run(['fit', '--config', str(path)])

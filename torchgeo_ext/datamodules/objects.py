@@ -4,11 +4,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
 from torchgeo.datamodules import NonGeoDataModule
 from torchgeo.datasets.utils import Sample
 
+from torchgeo_ext.datamodules._augment import augmentation
 from torchgeo_ext.datasets._objects import ObjectImages
+from torchgeo_ext.errors import BadParameter
 from torchgeo_ext.transforms import Standardise
 
 
@@ -37,6 +40,8 @@ class ObjectDataModule(NonGeoDataModule):
         num_workers: Processes that read tiles.
         with_objects: Leave out training tiles without objects.
         flip: Flip training tiles at random.
+        maps: Give the map of what objects cover instead of their boxes, for segmentation; -1 where
+            smaller tiles are filled up. Training tiles are flipped and turned then.
         **kwargs: Further arguments of the dataset, such as ``overlap`` and ``visible``.
     """
 
@@ -50,13 +55,18 @@ class ObjectDataModule(NonGeoDataModule):
         *,
         with_objects: bool = True,
         flip: bool = True,
+        maps: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(dataset, batch_size, num_workers, root=root, tile_size=tile_size, **kwargs)
         self.with_objects = with_objects
-        self.collate_fn = _stack
         self.aug = Standardise([0.0], [255.0])
-        self.train_aug = nn.Sequential(FlipBoxes(), self.aug) if flip else self.aug
+        if maps:
+            self.collate_fn = _stack_maps
+            self.train_aug = augmentation((), self.aug, turn=flip)
+        else:
+            self.collate_fn = _stack
+            self.train_aug = nn.Sequential(FlipBoxes(), self.aug) if flip else self.aug
 
     def setup(self, stage: str) -> None:
         """Open the splits that a stage needs.
@@ -104,13 +114,32 @@ class FlipBoxes(nn.Module):
 
 def _stack(samples: Sequence[Sample]) -> dict[str, Any]:
     """Join tiles, filled up to one size, and give their boxes and classes as lists."""
-    height, width = (max(sample['image'].shape[axis] for sample in samples) for axis in (1, 2))
-    images = torch.zeros(len(samples), 3, height, width)
-    for image, sample in zip(images, samples, strict=True):
-        image[:, : sample['image'].shape[1], : sample['image'].shape[2]] = sample['image']
     boxes = [name for name in ('bbox_xyxy', 'bbox') if name in samples[0]]
     return {
-        'image': images,
+        'image': _filled_up([sample['image'] for sample in samples], 0.0),
         **{name: [sample[name] for sample in samples] for name in boxes},
         'label': [sample['label'] + 1 for sample in samples],
     }
+
+
+def _stack_maps(samples: Sequence[Sample]) -> dict[str, Any]:
+    """Join tiles and their maps, filled up to one size."""
+    if 'mask' not in samples[0]:
+        raise BadParameter(
+            'maps is true, but the dataset has no maps of what its objects cover.',
+            'Choose one with outlines, such as CloudTracks, or leave maps out.',
+        )
+    return {
+        'image': _filled_up([sample['image'] for sample in samples], 0.0),
+        'mask': _filled_up([sample['mask'] for sample in samples], -1),
+    }
+
+
+def _filled_up(tiles: Sequence[Tensor], value: float) -> Tensor:
+    """Join tiles (..., h, w) of several sizes."""
+    height, width = (max(tile.shape[axis] for tile in tiles) for axis in (-2, -1))
+    joined = [
+        F.pad(tile, (0, width - tile.shape[-1], 0, height - tile.shape[-2]), value=value)
+        for tile in tiles
+    ]
+    return torch.stack(joined)

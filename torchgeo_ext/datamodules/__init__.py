@@ -9,6 +9,7 @@ from torchgeo_ext.datamodules.places import PlaceDataModule
 from torchgeo_ext.datamodules.reben import ReBENDataModule
 from torchgeo_ext.datamodules.s2100k import S2100kDataModule
 from torchgeo_ext.datamodules.scenes import SceneDataModule
+from torchgeo_ext.datamodules.series import SeriesDataModule
 from torchgeo_ext.datamodules.spectral_earth import SpectralEarthDataModule
 
 __all__ = (
@@ -21,5 +22,6 @@ __all__ = (
     'ReBENDataModule',
     'S2100kDataModule',
     'SceneDataModule',
+    'SeriesDataModule',
     'SpectralEarthDataModule',
 )

@@ -201,8 +201,8 @@ class GeoTIFFDataModule(GeoDataModule):
         check_fraction('unlabelled', unlabelled)
         options: dict[str, Any] = {
             'labels': None,
-            **{name: _under(root, value) for name, value in (paths | layers).items()},
-            **({} if labels is None else {'labels': _under(root, labels)}),
+            **{name: under(root, value) for name, value in (paths | layers).items()},
+            **({} if labels is None else {'labels': under(root, labels)}),
             'bands': bands,
             'nodata': nodata,
             'class_field': class_field,
@@ -227,7 +227,7 @@ class GeoTIFFDataModule(GeoDataModule):
             raise BadParameter(
                 f'test_fold is {test_fold}, which is the fold of split.', 'Choose another fold.'
             )
-        self.statistics = None if statistics is None else _under(root, statistics)
+        self.statistics = None if statistics is None else under(root, statistics)
         self.balance: Balance = balance
         self.weights = weights
         self.unlabelled = unlabelled
@@ -677,9 +677,9 @@ def _by_date(title: str, maps: Tensor) -> dict[str, NDArray[Any]]:
     return {f'{title} {date}': v for date, v in zip(('before', 'after'), values, strict=True)}
 
 
-def _under(root: str, paths: Paths) -> Any:
+def under(root: str, paths: Any) -> Any:
     """Make paths start from a folder; absolute ones and those of GDAL's own stay as they are."""
     if isinstance(paths, str | os.PathLike):
         path = os.fspath(paths)
         return path if path.startswith('/vsi') or root == '.' else os.path.join(root, path)  # noqa: PTH118  # keeps patterns and layer names
-    return [_under(root, path) for path in paths]
+    return [under(root, path) for path in paths]

@@ -6,9 +6,10 @@ import pytest
 import rasterio
 import torch
 
+from tests.points import read_layer, write_points
 from torchgeo_ext.errors import BadParameter
 from torchgeo_ext.models.location import location_encoder
-from torchgeo_ext.operations import embed_grid
+from torchgeo_ext.operations import embed_grid, embed_points
 
 FORMULA = {'model': 'location_wrap'}
 
@@ -119,3 +120,18 @@ def test_longitudes_beyond_the_antimeridian(tmp_path):
     with rasterio.open(tmp_path / 'o.tif') as dataset:
         found = dataset.read()[:, 5, 15]
     np.testing.assert_allclose(found, expected([-174.5], [4.5])[0], atol=1e-6)
+
+
+def test_a_network_gives_cells_what_it_gives_points(tmp_path):
+    """Rows of cells are computed in another way than points."""
+    network = {'model': 'satclip_resnet18_l10', 'untrained': True, 'seed': 3}
+    embed_grid('-180,60,180,90 [EPSG:4326]', 15, tmp_path / 'o.tif', **network)
+    with rasterio.open(tmp_path / 'o.tif') as dataset:
+        rows, columns = np.mgrid[: dataset.height, : dataset.width].reshape(2, -1)
+        x, y = rasterio.transform.xy(dataset.transform, rows, columns)
+        found = dataset.read().reshape(256, -1)
+    points = write_points(tmp_path / 'in.gpkg', zip(x, y, strict=True))
+    embed_points(points, tmp_path / 'o.parquet', form='array', **network)
+    wanted = np.stack(read_layer(tmp_path / 'o.parquet')['embedding'])
+    np.testing.assert_allclose(found.T, wanted, atol=1e-5)
+    assert wanted.std(axis=0).max() > 0.01

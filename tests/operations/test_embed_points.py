@@ -153,12 +153,20 @@ def test_every_encoder_can_be_chosen():
     assert [name for name in choice.choices if name.startswith('location_')] == list(FORMULAS)
 
 
-def test_published_weights_that_cannot_be_fetched(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ('model', 'message'),
+    [
+        ('satclip_resnet18_l10', 'could not be downloaded'),
+        ('geoclip_location', 'Fetch it from'),
+        ('csp', 'no lasting address of the weights of csp'),
+    ],
+)
+def test_published_weights_that_cannot_be_fetched(tmp_path, monkeypatch, model, message):
     def offline(*_, **__):
         raise OSError('no network')
 
     monkeypatch.setattr('torch.hub.download_url_to_file', offline)
     source = write_points(tmp_path / 'in.gpkg', [(1, 2)])
-    with pytest.raises(MissingWeights):
-        embed_points(source, tmp_path / 'out.gpkg', model='satclip_resnet18_l10')
+    with pytest.raises(MissingWeights, match=message):
+        embed_points(source, tmp_path / 'out.gpkg', model=model)
     assert [path.name for path in tmp_path.iterdir()] == ['in.gpkg']

@@ -8,14 +8,16 @@ import pyogrio
 import pytest
 import shapely
 import torch
+import yaml
 from rasterio.features import rasterize
 
 from tests.datasets.makers import CORNER, write_polygons
 from tests.rasters import write_raster
 from torchgeo_ext.bundles import _detector, read_bundle
+from torchgeo_ext.cli import main
 from torchgeo_ext.datamodules import GeoObjectDataModule, geo_objects
 from torchgeo_ext.errors import BadInput, BadParameter
-from torchgeo_ext.operations import detect_objects, segment_instances, train_detector
+from torchgeo_ext.operations import create_bundle, detect_objects, segment_instances, train_detector
 from torchgeo_ext.operations._object_training import ObjectSettings, _build, make_data
 
 #: A network of a few layers, so that a test takes seconds.
@@ -244,3 +246,34 @@ def test_polygons_outside_are_left_out_and_told_of(layers, tmp_path, caplog):
     module = GeoObjectDataModule(layers[0], str(tmp_path / 'l.gpkg'), patch_size=64)
     assert sum(map(len, module.objects)) == 35
     assert '1 of 36 polygons of labels lie outside' in caplog.text
+
+
+def test_a_training_from_yaml_becomes_a_bundle(layers, tmp_path, monkeypatch):
+    monkeypatch.setattr('sys.argv', ['torchgeo-ext'])
+    config = {
+        'trainer': {
+            'max_epochs': 1, 'limit_train_batches': 1, 'limit_val_batches': 1, 'accelerator': 'cpu',
+            'default_root_dir': str(tmp_path / 'run'),
+        },
+        'model': {
+            'class_path': 'RotatedObjectDetection',
+            'init_args': {
+                'backbone': 'eurosat_baseline3', 'width': 32, 'in_channels': 2, 'num_classes': 3,
+            },
+        },
+        'data': {
+            'class_path': 'GeoObjectDataModule',
+            'init_args': {
+                'images': layers[0], 'labels': layers[1], 'class_field': 'kind', 'patch_size': 64,
+                'batch_size': 2,
+            },
+        },
+    }  # fmt: skip
+    (tmp_path / 'c.yaml').write_text(yaml.safe_dump(config), encoding='utf-8')
+    assert main(['fit', '--config', str(tmp_path / 'c.yaml')]) == 0
+    create_bundle(tmp_path / 'run' / 'checkpoints' / 'best.ckpt', tmp_path / 'bundle')
+    card = read_bundle(tmp_path / 'bundle').card
+    assert card.task == 'detection'
+    assert [entry.name for entry in card.classes] == ['bright', 'dark']
+    assert [band.name for band in card.bands] == ['B02', 'B03']
+    assert 2 * card.halo >= 22

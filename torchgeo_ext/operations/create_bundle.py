@@ -96,14 +96,15 @@ def create_bundle(
 
     A checkpoint holds weights, but as a rule says nothing of bands, normalisation and classes. A
     bundle does: a folder with a model.json (a STAC item of the MLM extension) and weights that can
-    be opened without running code. Checkpoints of trainings on one's own files (GeoTIFFDataModule)
-    know all of it, so that no more than the checkpoint is needed.
+    be opened without running code. Checkpoints of trainings on one's own files (GeoTIFFDataModule,
+    GeoObjectDataModule) know all of it, so that no more than the checkpoint is needed.
 
     Args:
         checkpoint: Checkpoint (.ckpt) of SemanticSegmentation, Classification,
             SceneClassification, LocatedClassification, Geolocation, ObjectDetection,
-            ChangeDetection, PixelwiseRegression, SemanticChangeDetection, BuildingDamage,
-            ConditionalChangeDetection or a task of an installed plugin.
+            RotatedObjectDetection, InstanceSegmentation, ChangeDetection, PixelwiseRegression,
+            SemanticChangeDetection, BuildingDamage, ConditionalChangeDetection or a task of an
+            installed plugin.
         output: Folder to write; a bundle that is there already is replaced.
         image: An image like those it was trained with. Names, wavelengths and nodata of the bands
             are taken from it, and their statistics unless these are given.

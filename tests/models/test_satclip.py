@@ -10,7 +10,11 @@ from torchgeo_ext.models import SatCLIPTowers, SatCLIPTowers_Weights, satclip_re
 from torchgeo_ext.models.location import location_encoder
 from torchgeo_ext.models.satclip import SatCLIPLocation
 
-SIZES = {'satclip_resnet18_l10': ('resnet18', 10), 'satclip_vit16_l40': ('vit16', 40)}
+SIZES = {
+    'satclip_resnet18_l10': ('resnet18', 10),
+    'satclip_resnet50_l10': ('resnet50', 10),
+    'satclip_vit16_l40': ('vit16', 40),
+}
 
 
 def places(reference):

@@ -84,6 +84,7 @@ from torchgeo_ext.models.location import (
 from torchgeo_ext.models.mambafcs import MambaFCS, MambaFCS_Weights, mambafcs_base
 from torchgeo_ext.models.mapformer import MapFormer, mapformer
 from torchgeo_ext.models.mfnet import MFNet, MFNet_Weights, mfnet_vitb, mfnet_vith, mfnet_vitl
+from torchgeo_ext.models.range import RANGE
 from torchgeo_ext.models.rotatedfcos import RotatedFCOS, rotatedfcos
 from torchgeo_ext.models.rsmamba import RSMamba, RSMamba_Weights, rsmamba_b, rsmamba_h, rsmamba_l
 from torchgeo_ext.models.satclip import (
@@ -139,6 +140,7 @@ __all__ = (
     'BIT',
     'CNN1D',
     'CSP',
+    'RANGE',
     'SINR',
     'TCSSM',
     'AgriFM',

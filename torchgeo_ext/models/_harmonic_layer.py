@@ -43,6 +43,9 @@ class HarmonicLayer:
     ) -> None:
         self._harmonics = harmonics
         self._weight, self._bias, self._factor = weight, bias, factor
+        # where latitudes are: Apple's devices have no float64
+        if weight.device.type == 'mps':
+            weight = weight.cpu()
         degree = torch.arange(harmonics.degrees, device=weight.device)
         orders = torch.cat([degree, -degree[1:]])[:, None]
         columns = (degree * degree + degree + orders).where(orders.abs() <= degree, 0)

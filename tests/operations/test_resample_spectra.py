@@ -11,8 +11,10 @@ import pytest
 import rasterio
 
 from tests.rasters import write_raster
+from tests.trained import tiny_bundle
+from torchgeo_ext.bundles import Band
 from torchgeo_ext.errors import BadInput, BadParameter
-from torchgeo_ext.operations import resample_spectra
+from torchgeo_ext.operations import resample_spectra, segment_image
 from torchgeo_ext.operations.resample_spectra import SensorName
 from torchgeo_ext.registry import sensors
 from torchgeo_ext.sensors import BandWavelengths, read_wavelengths
@@ -174,6 +176,44 @@ def test_by_the_name_of_the_product(tmp_path):
     shutil.copy(WATER, tmp_path / name)
     resample_spectra(tmp_path / name, tmp_path / 'o.tif')
     assert read(tmp_path / 'o.tif')[1].scales == (1e-4,) * 12
+
+
+def test_a_model_of_another_sensor(tmp_path, caplog):
+    """The whole road: a model of one sensor's bands maps an image of another one."""
+    known = BandWavelengths.of_sensor('planetscope4')
+    bands = tuple(
+        Band(name, centre, width, scale=1e-4, offset=-0.1, mean=0.2, std=0.1)
+        for name, centre, width in zip(known.names, known.centre, known.fwhm, strict=True)
+    )
+    model = tiny_bundle(tmp_path / 'model', names=known.names, bands=bands)
+    rows = np.random.default_rng(0).uniform(0.05, 0.5, (1, 32, 32)) + 0.2 * VISIBLE[:, None, None]
+    there = cube(tmp_path / 'there.tif', VISIBLE, rows, 'float32')
+    result = resample_spectra(there, tmp_path / 'here.tif', bundle=model)
+    assert result.bands == 4
+    assert 'has not measured' not in caplog.text
+    found, file = read(tmp_path / 'here.tif')
+    weights, _ = response_matrix(read_wavelengths(there), known)
+    expected = (np.tensordot(weights, rows, 1) + 0.1) / 1e-4  # numbers of the model
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    assert file.scales == (1e-4,) * 4
+    mapped = segment_image(tmp_path / 'here.tif', tmp_path / 'map.tif', bundle=model)
+    assert mapped.valid_fraction == 1
+    visible = cube(tmp_path / 'v.tif', VISIBLE[:20], rows[:20], 'float32')
+    result = resample_spectra(visible, tmp_path / 'v4.tif', bundle=model)
+    assert result.bands == 4  # a model needs all of its bands ...
+    assert 'v.tif has not measured: ' in caplog.text  # ... and the user is told
+    assert len(json.loads(result.uncovered)) == 2
+
+
+def test_a_model_without_wavelengths(tmp_path):
+    image = cube(tmp_path / 'a.tif', VISIBLE)
+    model = tiny_bundle(tmp_path / 'model')
+    with pytest.raises(BadInput, match='does not tell the wavelengths of red, green, blue'):
+        resample_spectra(image, tmp_path / 'o.tif', bundle=model)
+    table = tmp_path / 'table.csv'
+    table.write_text('560\n')
+    with pytest.raises(BadParameter, match='table or bundle'):
+        resample_spectra(image, tmp_path / 'o.tif', bundle=model, table=table)
 
 
 def test_part_of_an_image(tmp_path):

@@ -21,7 +21,7 @@ from torchgeo_ext.datasets._image import Image
 from torchgeo_ext.datasets._scene_dataset import SceneDataset
 from torchgeo_ext.inference.area import pixel_area
 from torchgeo_ext.inference.grid import Grid
-from torchgeo_ext.sensors import SensorBand, identify_bands, sensor
+from torchgeo_ext.sensors import SensorBand, identify_bands, read_bands, sensor
 
 if TYPE_CHECKING:
     from torchgeo_ext.datamodules.geotiff import GeoTIFFDataModule
@@ -68,25 +68,32 @@ def describe_bands(dataset: SceneDataset, sensor_name: str | None) -> tuple[Sens
     """
     known = None if sensor_name is None else sensor(sensor_name)
     own: list[SensorBand | None] = []
+    widths: list[float | None] = []
     for source in dataset.scenes[0].images[0].sources:
         with source.open() as reader:
-            numbers = reader.bands
+            numbers, told = reader.bands, read_bands(reader.dataset)
         found = identify_bands(source.path, known)
         own += [found[number - 1] for number in numbers]
+        widths += [told[number - 1].width for number in numbers]
     return tuple(
-        _described(name, None if np.isnan(wavelength) else float(wavelength), band)
-        for name, wavelength, band in zip(
-            dataset.bands, dataset.wavelengths.tolist(), own, strict=True
+        _described(name, None if np.isnan(wavelength) else float(wavelength), width, band)
+        for name, wavelength, width, band in zip(
+            dataset.bands, dataset.wavelengths.tolist(), widths, own, strict=True
         )
     )
 
 
-def _described(name: str, wavelength: float | None, band: SensorBand | None) -> SensorBand:
+def _described(
+    name: str, wavelength: float | None, width: float | None, band: SensorBand | None
+) -> SensorBand:
     if band is None:
-        return SensorBand(name, wavelength=wavelength)
+        return SensorBand(name, wavelength=wavelength, width=width)
     nameless = re.fullmatch(r'band \d+', name)
     return dataclasses.replace(
-        band, name=band.name if nameless else name, wavelength=wavelength or band.wavelength
+        band,
+        name=band.name if nameless else name,
+        wavelength=wavelength or band.wavelength,
+        width=width or band.width,
     )
 
 

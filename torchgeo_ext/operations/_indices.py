@@ -114,8 +114,8 @@ def open_indices(
     """
     numbers = [number - 1 for number in cube.source.bands or ()]
     with open_raster(cube.source.path) as dataset:
-        found = of_file(dataset).select(numbers)
-        own = [identify_bands(dataset)[number] for number in numbers]
+        found, known = of_file(dataset).select(numbers), identify_bands(dataset)
+    own = [known[number] for number in numbers]
     if shows and wavelengths is not None:
         raise BadParameter('Give shows or wavelengths, not both.')
     if shows or wavelengths is not None:

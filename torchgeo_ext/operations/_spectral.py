@@ -2,15 +2,20 @@
 
 import dataclasses
 import logging
+import math
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
+from torchgeo_ext.bundles import describe_bundle
+from torchgeo_ext.errors import BadInput
 from torchgeo_ext.inference import open_raster
 from torchgeo_ext.inference.spectral.cube import Cube
 from torchgeo_ext.operations._values import middle
+from torchgeo_ext.sensors import BandWavelengths
 
 log = logging.getLogger(__name__)
 
@@ -51,24 +56,59 @@ class BandMixture(nn.Module):
         return mixed.unflatten(2, pixels.shape[2:])
 
 
-def mixing(cube: Cube, weights: NDArray[np.float64]) -> tuple[Cube, BandMixture]:
+def mixing(
+    cube: Cube, weights: NDArray[np.float64], wanted: BandWavelengths
+) -> tuple[Cube, BandMixture]:
     """Make a network of weights, and leave out bands that have none.
-
-    Bands with different factors are made physical on the way.
 
     Args:
         cube: The image.
-        weights: (t, c) weights of its bands.
+        weights: (t, c) weights of its bands, rows of which add up to 1.
+        wanted: The bands to make, and the factors of their numbers (see :func:`keeps_numbers`).
 
     Returns:
         The image with the bands to read, and the network for their stored values.
     """
     used = np.flatnonzero(np.abs(weights).max(axis=0) > _NEGLIGIBLE).tolist()
     reading, weights = cube.select(used), weights[:, used]
-    bands = reading.bands
-    if bands.uniform:
+    if keeps_numbers(cube, wanted):
         return reading, BandMixture(weights)
-    return reading, BandMixture(weights * np.array(bands.scale), weights @ np.array(bands.offset))
+    scale, offset = np.array(reading.bands.scale), np.array(reading.bands.offset)
+    divisor, taken = np.array(wanted.scale), np.array(wanted.offset)
+    return reading, BandMixture(
+        weights * scale / divisor[:, None], (weights @ offset - taken) / divisor
+    )
+
+
+def keeps_numbers(cube: Cube, wanted: BandWavelengths) -> bool:
+    """Whether bands made of an image have numbers as its own: if all of these mean the same.
+
+    Otherwise they have those that are wanted: physical ones without a factor.
+    """
+    return cube.bands.uniform and set(wanted.scale) == {1.0} and not any(wanted.offset)
+
+
+def of_bundle(bundle: Any) -> BandWavelengths:
+    """Tell where the bands of a model lie in the spectrum, and what its numbers mean.
+
+    Raises:
+        BadInput: If the model does not tell.
+    """
+    card = describe_bundle(bundle).card
+    unknown = [band.name for band in card.bands if band.center_wavelength is None]
+    if unknown:
+        raise BadInput(
+            f'bundle: {card.name} does not tell the wavelengths of {", ".join(unknown)}.',
+            'Give a table of the bands instead.',
+        )
+    return BandWavelengths(
+        centre=tuple(band.center_wavelength or math.nan for band in card.bands),
+        fwhm=tuple(band.full_width_half_max or math.nan for band in card.bands),
+        scale=tuple(band.scale for band in card.bands),
+        offset=tuple(band.offset for band in card.bands),
+        names=tuple(band.name for band in card.bands),
+        source=card.name,
+    )
 
 
 def stored_type(cube: Cube) -> str:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from torchgeo_ext.operations._cube import CubeBands, Wavelengths
 from torchgeo_ext.operations._operation import (
+    Bundle,
     Device,
     Extent,
     File,
@@ -78,9 +79,10 @@ def resample_spectra(
     *,
     sensor: SensorName = 'sentinel2a',
     table: Annotated[File, Label('Table of bands to compute')] | None = None,
+    bundle: Annotated[Bundle, Label('Model whose bands to compute')] | None = None,
     bands: CubeBands | None = None,
     wavelengths: Wavelengths | None = None,
-    uncovered: Literal['leave_out', 'guess'] = 'leave_out',
+    uncovered: Literal['auto', 'leave_out', 'guess'] = 'auto',
     extent: Extent | None = None,
     mask: Layer | None = None,
     device: Device = 'auto',
@@ -100,12 +102,15 @@ def resample_spectra(
         sensor: Sensor whose bands to compute.
         table: Bands to compute, in place of those of a sensor: a CSV with a row for each
             (name,wavelength_nm,fwhm_nm).
+        bundle: Model whose bands to compute, in its numbers, in place of those of a sensor: so a
+            model that was trained on one sensor can be used on another.
         bands: Numbers of the bands to use. Left out, all but those without data, those that the
             file calls bad and those in which water vapour hides the ground.
         wavelengths: CSV with the wavelength of each band (wavelength_nm,fwhm_nm), or the name of a
             sensor such as enmap, if the image does not tell.
         uncovered: What to do with bands that lie where the image has not measured: leave them out,
-            or guess them from the nearest measurements. A warning names them.
+            or guess them from the nearest measurements. auto guesses those of a model, which needs
+            all of its bands, and leaves out others. A warning names them.
         extent: Only this part of the image.
         mask: Raster (zero is outside) or polygons; outside nothing is computed.
         device: Where to compute; auto takes the best there is.
@@ -114,28 +119,37 @@ def resample_spectra(
     Raises:
         BadInput: If the wavelengths of the image are not known, or no band is covered.
     """
-    from torchgeo_ext.errors import BadInput
+    from torchgeo_ext.errors import BadInput, BadParameter
     from torchgeo_ext.operations._cube import open_cube, run_cube
-    from torchgeo_ext.operations._spectral import mixing, not_twice
+    from torchgeo_ext.operations._spectral import mixing, not_twice, of_bundle
     from torchgeo_ext.sensors import BandWavelengths, read_wavelengths, wavelength_table
     from torchgeo_ext.transforms._response import response_matrix
     from torchgeo_ext.transforms.spectral_bands import warn_uncovered
 
-    target = wavelength_table(table, 'table') if table else BandWavelengths.of_sensor(sensor)
-    target = target.select(i for i in range(len(target)) if i in target.order)
+    if table is not None and bundle is not None:
+        raise BadParameter('Give table or bundle, not both.')
+    if bundle is not None:
+        target = of_bundle(bundle)
+    elif table is not None:
+        target = wavelength_table(table, 'table')
+    else:
+        target = BandWavelengths.of_sensor(sensor).unscaled()
+        target = target.select(i for i in range(len(target)) if i in target.order)
     read_wavelengths(image, wavelengths)  # without them nothing can be done
     progress(0.0, 'Looking at the bands')
     cube = open_cube(image, bands, extent=extent, mask=mask, wavelengths=wavelengths)
     weights, coverage = response_matrix(cube.bands, target)
     lacking = warn_uncovered(cube.bands, target, coverage.tolist())
-    kept = [i for i in range(len(target)) if uncovered == 'guess' or i not in lacking]
+    guessed = uncovered == 'guess' or (uncovered == 'auto' and bundle is not None)
+    kept = [i for i in range(len(target)) if guessed or i not in lacking]
     if not kept:
         raise BadInput(
             f'image: {image} ({cube.bands!r}) covers none of the bands of {target.source}.',
             'Choose another sensor, or check the wavelengths of the image.',
         )
-    cube, mixture = mixing(not_twice(cube), weights[kept])
-    outputs = [_output(output, cube, target.select(kept))]
+    written = target.select(kept)
+    cube, mixture = mixing(not_twice(cube), weights[kept], written)
+    outputs = [_output(output, cube, written)]
     run_cube(mixture, cube, outputs, portion(progress, 0.02, 1.0), device=device)
     return ResampleSpectraResult(
         output=str(output),
@@ -149,20 +163,21 @@ def resample_spectra(
 def _output(path: Any, cube: 'Cube', written: 'BandWavelengths') -> 'RasterOutput':
     """Describe the file: in numbers as those of the image if its bands have the same factor."""
     from torchgeo_ext.inference import RasterOutput
-    from torchgeo_ext.operations._spectral import stored_type
+    from torchgeo_ext.operations._spectral import keeps_numbers, stored_type
 
-    stored = cube.bands
-    scale, offset = (stored.scale[0], stored.offset[0]) if stored.uniform else (1.0, 0.0)
+    kept = keeps_numbers(cube, written)
+    numbers = cube.bands if kept else written
+    scale, offset = (numbers.scale[0], numbers.offset[0]) if numbers.uniform else (1.0, 0.0)
     return RasterOutput(
         str(path),
         'values',
-        dtype=stored_type(cube) if stored.uniform else 'float32',
+        dtype=stored_type(cube) if kept else 'float32',
         descriptions=[
             name or f'{1000 * centre:g} nm'
             for name, centre in zip(written.names, written.centre, strict=True)
         ],
         band_tags=written.tags(),
-        tags={'resampled_to': written.source, 'resampled_from': stored.source},
+        tags={'resampled_to': written.source, 'resampled_from': cube.bands.source},
         scale=scale,
         offset=offset,
     )

@@ -1,11 +1,13 @@
 """How names of bands are compared."""
 
+import functools
 import re
 
 #: Short names that are in common use, spelled as :func:`plain` does.
 _SAME = {'r': 'red', 'g': 'green', 'b': 'blue', 'n': 'nir', 'nearinfrared': 'nir'}
 
 
+@functools.lru_cache(maxsize=4096)
 def plain(name: str) -> str:
     """Spell a band's name so that B02, b2 and ``Band_2`` are equal, and R and red."""
     word = re.sub(r'[\W_]+', '', name.casefold())

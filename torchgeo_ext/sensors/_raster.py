@@ -53,11 +53,16 @@ def read_bands(dataset: Any) -> tuple[RasterBand, ...]:
     """
     from rasterio.enums import ColorInterp
 
+    shared = {key.lower(): value for key, value in dataset.tags().items()}
+    places = zip(
+        dataset.indexes, _factors(dataset), _listed(dataset), product_facts(dataset), strict=True
+    )
     found = [
-        _own(dataset, index).or_else(listed).or_else(beside).or_else(_named(dataset, index))
-        for index, listed, beside in zip(
-            dataset.indexes, _listed(dataset), product_facts(dataset), strict=True
-        )
+        factors.or_else(_own(dataset, index, shared))
+        .or_else(listed)
+        .or_else(beside)
+        .or_else(_named(dataset, index))
+        for index, factors, listed, beside in places
     ]
     return tuple(
         RasterBand(
@@ -80,17 +85,22 @@ def _color_name(color: Any) -> str:
     return color.name if color.name in ('red', 'green', 'blue', 'nir') else ''
 
 
-def _own(dataset: Any, index: int) -> BandFacts:
+def _factors(dataset: Any) -> list[BandFacts]:
+    """Read the factors that GDAL knows of."""
+    return [
+        BandFacts() if (scale, offset) == (1, 0) else BandFacts(scale=scale, offset=offset)
+        for scale, offset in zip(dataset.scales, dataset.offsets, strict=True)
+    ]
+
+
+def _own(dataset: Any, index: int, shared: dict[str, str]) -> BandFacts:
     """Read the tags of a band, as GDAL's drivers and EnMAP-Box write them."""
-    scale, offset = dataset.scales[index - 1], dataset.offsets[index - 1]
-    factors = {} if (scale, offset) == (1, 0) else {'scale': scale, 'offset': offset}
     imagery = dataset.tags(index, ns='IMAGERY')
     tags = {key.lower(): value for key, value in dataset.tags(index).items()}
-    shared = {key.lower(): value for key, value in dataset.tags().items()}
     unit = next((each[key] for each in (tags, shared) for key in _UNITS if key in each), '')
     centre = next((tags[key] for key in _CENTRES if key in tags), None)
     # these have more digits than those of the IMAGERY domain
-    told = facts(centre, tags.get('fwhm'), unit, good=tags.get('bbl'), **factors)
+    told = facts(centre, tags.get('fwhm'), unit, good=tags.get('bbl'))
     return told.or_else(
         facts(imagery.get('CENTRAL_WAVELENGTH_UM'), imagery.get('FWHM_UM'), 'um', good=None)
     )

@@ -174,12 +174,32 @@ def _on_map(vertices: NDArray[np.float64]) -> shapely.MultiPolygon:
         latitude = np.r_[latitude, pole, pole]
     # edges along the antimeridian lie on it exactly, or cutting there goes wrong
     ring = shapely.Polygon(np.column_stack([longitude, latitude]).round(_EXACT))
+    if np.abs(longitude).max() <= 180:
+        return shapely.MultiPolygon([ring])
     world = shapely.box(-180, -90, 180, 90)
     turned = [translate(ring, turn) for turn in _TURNS]
     cut = shapely.get_parts(shapely.intersection(turned, world))
     # of a ring that ends at the antimeridian there is a line on its other side
     areas = shapely.union_all([part for part in cut if part.geom_type == 'Polygon'])
     return shapely.MultiPolygon([*shapely.get_parts(areas)])
+
+
+class _Points(NamedTuple):
+    """Points and the smallest cells that they lie in, which take the most time to find.
+
+    Attributes:
+        places: Longitudes and latitudes (n, 2) in degrees.
+        cells: Identifiers (n,).
+    """
+
+    places: NDArray[np.float64]
+    cells: NDArray[np.uint64]
+
+    @classmethod
+    def of(cls, points: ArrayLike) -> '_Points':
+        """Check points, and find their cells."""
+        places = check_places(points)
+        return cls(places, cells_at(places))
 
 
 @dataclass(frozen=True, eq=False)
@@ -217,24 +237,23 @@ class CellPartition:
             BadInput: If there are no points, or too few for a single cell, or one is out of range.
             BadParameter: If a number is out of range.
         """
-        _check_limits(maximum, minimum, deepest)
-        checked = check_places(points)
-        cells = _cut(cells_at(checked), maximum, minimum, deepest)
-        if not len(cells):
-            raise BadInput(
-                f'points: there are {len(checked)}, of which no cell has {minimum} or more.',
-                'Give more points, or a lower minimum.',
-            )
-        return cls._around(cells, checked)
+        return cls.around_points(_Points.of(points), maximum, minimum, deepest)
 
     @classmethod
-    def _around(cls, cells: NDArray[np.uint64], points: NDArray[np.float64]) -> Self:
-        """Count the points in cells, and find their middle."""
+    def around_points(cls, points: '_Points', maximum: int, minimum: int, deepest: int) -> Self:
+        """Do as :meth:`build`, with points whose smallest cells are known already."""
+        _check_limits(maximum, minimum, deepest)
+        cells = _cut(points.cells, maximum, minimum, deepest)
+        if not len(cells):
+            raise BadInput(
+                f'points: there are {len(points.cells)}, of which no cell has {minimum} or more.',
+                'Give more points, or a lower minimum.',
+            )
         bare = cls(cells, np.zeros(len(cells), np.int64), np.zeros((len(cells), 2)))
-        owners = bare.find(points)
+        owners = bare.owners(points.cells)
         counts = np.bincount(owners[owners >= 0], minlength=len(cells))
         sums = np.zeros((len(cells), 3))
-        np.add.at(sums, owners[owners >= 0], unit_vectors(points[owners >= 0]))
+        np.add.at(sums, owners[owners >= 0], unit_vectors(points.places[owners >= 0]))
         return cls(cells, counts, degrees_of(sums).round(_DECIMALS))
 
     def __len__(self) -> int:
@@ -285,15 +304,17 @@ class CellPartition:
 
     def outlines(self) -> list[shapely.MultiPolygon]:
         """Draw the cells on a map of longitudes and latitudes."""
-        return [outline(cell).shape for cell in self.cells.tolist()]
+        return [drawn.shape for drawn in self._outlines]
+
+    @cached_property
+    def _outlines(self) -> list[Outline]:
+        return [outline(cell) for cell in self.cells.tolist()]
 
     def radii(self) -> NDArray[np.float64]:
         """Give how far the farthest corner of each cell is from its place, in kilometres (k,)."""
-        corners = (outline(cell).vertices for cell in self.cells.tolist())
-        middles = unit_vectors(self.places)
         chords = [
-            np.linalg.norm(vertices - middle, axis=1).max()
-            for vertices, middle in zip(corners, middles, strict=True)
+            np.linalg.norm(drawn.vertices - middle, axis=1).max()
+            for drawn, middle in zip(self._outlines, unit_vectors(self.places), strict=True)
         ]
         return 2 * EARTH_RADIUS * np.arcsin(np.minimum(np.array(chords) / 2, 1))
 
@@ -368,7 +389,10 @@ class CellHierarchy:
             raise BadParameter(
                 f'maximum is {list(maximum)}; give one number or more, in descending order.'
             )
-        return cls(tuple(CellPartition.build(points, most, minimum, deepest) for most in maximum))
+        known = _Points.of(points)
+        return cls(
+            tuple(CellPartition.around_points(known, most, minimum, deepest) for most in maximum)
+        )
 
     @property
     def finest(self) -> CellPartition:

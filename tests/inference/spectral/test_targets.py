@@ -64,6 +64,8 @@ def test_scores_equal_their_formulas(cube, pixels, targets):
 def test_only_the_angle_needs_no_background(targets):
     assert make_detector('angle', targets).scores(3 * targets)[1, 1] == pytest.approx(0, abs=1e-7)
     assert make_detector('angle', targets).scores(0 * targets)[0, 0] == pytest.approx(np.pi / 2)
+    nothing = make_detector('angle', np.zeros((30, 1))).scores(targets)
+    np.testing.assert_allclose(nothing, np.pi / 2)
     with pytest.raises(BadParameter, match='background: ace needs one'):
         make_detector('ace', targets)
 

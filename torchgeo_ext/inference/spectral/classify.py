@@ -44,7 +44,9 @@ class AngleClassifier(nn.Module):
         maximum: float | None = None,
     ) -> None:
         super().__init__()
+        # a known spectrum of zeros is at right angles to all
         lengths = np.linalg.norm(spectra, axis=1, keepdims=True)
+        lengths[lengths == 0] = 1
         self.register_buffer('units', torch.from_numpy(spectra / lengths).float())
         self._members = [np.flatnonzero(classes == number).tolist() for number in range(count)]
         self._maximum = maximum

@@ -87,7 +87,8 @@ class SpectralAngle(PixelModel):
     def scores(self, pixels: Floats) -> Floats:
         """Compute angles (k, n) in radians of pixels (c, n), a right one for pixels of zeros."""
         lengths = linalg.norm(pixels, axis=0)
-        units = self.targets / linalg.norm(self.targets, axis=0)
+        sizes = linalg.norm(self.targets, axis=0)
+        units = self.targets / np.where(sizes > 0, sizes, 1.0)
         cosines = units.T @ (pixels / np.where(lengths > 0, lengths, 1.0))
         return np.arccos(cosines.clip(-1, 1))
 

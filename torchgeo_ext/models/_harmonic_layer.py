@@ -12,6 +12,7 @@ of orders 1 to L - 1), k parallels of a band, o numbers of the layer.
 
 import math
 from collections.abc import Iterator
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -43,14 +44,18 @@ class HarmonicLayer:
     ) -> None:
         self._harmonics = harmonics
         self._weight, self._bias, self._factor = weight, bias, factor
+        self._dtype = dtype
+
+    @cached_property
+    def _by_wave(self) -> Tensor:
+        """Weights by wave and degree (w, l, o), which few places do not need."""
         # where latitudes are: Apple's devices have no float64
-        if weight.device.type == 'mps':
-            weight = weight.cpu()
-        degree = torch.arange(harmonics.degrees, device=weight.device)
+        weight = self._weight.cpu() if self._weight.device.type == 'mps' else self._weight
+        degree = torch.arange(self._harmonics.degrees, device=weight.device)
         orders = torch.cat([degree, -degree[1:]])[:, None]
         columns = (degree * degree + degree + orders).where(orders.abs() <= degree, 0)
-        # (w, l, o); those of orders above the degree meet polynomials that are 0
-        self._by_wave = weight.T.to(dtype)[columns]
+        # those of orders above the degree meet polynomials that are 0
+        return weight.T.to(self._dtype)[columns]
 
     def of_parallels(self, latitude: Tensor) -> Tensor:
         """Sum weights up with the polynomials of parallels.
@@ -65,7 +70,7 @@ class HarmonicLayer:
         table = latitude.new_zeros(degrees, len(latitude), degrees)
         for degree, values in enumerate(self._harmonics.polynomials(latitude)):
             table[: degree + 1, :, degree] = values
-        table = table.to(self._by_wave.dtype)
+        table = table.to(self._dtype)
         return (torch.cat([table, table[1:]]) @ self._by_wave).transpose(0, 1)
 
     def waves(self, longitude: Tensor) -> Tensor:

@@ -45,6 +45,7 @@ def test_ranked_cells_keep_their_distances(references, tmp_path):
     frame = read_layer(tmp_path / 'p.gpkg')
     assert result.place_count == len(frame) == 12
     assert frame['rank'].tolist() == list(range(1, 13))
+    assert result.styles['places']['field'] == 'similarity'
     assert (np.diff(frame['similarity']) <= 0).all()
     places = np.column_stack([frame.geometry.x, frame.geometry.y])
     distance = NearestPlace(np.array([VIENNA]))(places)

@@ -1,6 +1,5 @@
 """Maps of what is predicted from places, and the points it was learned from."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,7 +7,6 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from torchgeo_ext.errors import BadParameter
-from torchgeo_ext.inference._geoparquet import is_geoparquet
 from torchgeo_ext.inference.features import FeatureWriter
 from torchgeo_ext.inference.outputs import layout_of_classes
 from torchgeo_ext.inference.style import write_style
@@ -19,6 +17,7 @@ from torchgeo_ext.operations._operation import Style, Styles
 from torchgeo_ext.operations._predict import class_table
 from torchgeo_ext.operations._probing import Judged
 from torchgeo_ext.operations._targets import Targets
+from torchgeo_ext.operations._vector_columns import style_features
 from torchgeo_ext.progress import Progress
 
 #: Share of the values that is drawn darkest, and brightest.
@@ -133,8 +132,6 @@ def write_residuals(
     columns['fold'] = pa.array(fold, mask=~known)
     with FeatureWriter(path, 'residuals') as writer:
         called = writer.add(targets.features, columns)
-    if is_geoparquet(Path(path)):
-        return {}
     style: Style
     if targets.classify:
         classes = class_table(targets.legend)
@@ -146,5 +143,4 @@ def write_residuals(
             'type': 'range', 'field': called['residual'], 'minimum': -most, 'maximum': most,
             'ramp': 'RdBu_r',
         }  # fmt: skip
-    write_style(path, style)
-    return {'residuals': style}
+    return style_features(path, 'residuals', style)

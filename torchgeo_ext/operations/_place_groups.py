@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -15,7 +14,6 @@ from sklearn.preprocessing import StandardScaler
 
 from torchgeo_ext.datasets._classes import LabelClass, make_classes
 from torchgeo_ext.errors import BadInput, BadParameter
-from torchgeo_ext.inference._geoparquet import is_geoparquet
 from torchgeo_ext.inference.examples import ExampleClassifier, fit_clusters
 from torchgeo_ext.inference.features import FeatureWriter
 from torchgeo_ext.inference.points import PointLayer
@@ -23,8 +21,9 @@ from torchgeo_ext.inference.style import write_style
 from torchgeo_ext.inference.writer import class_layout
 from torchgeo_ext.operations._location import PlaceEncoder, PlaceGrid, Vectors
 from torchgeo_ext.operations._location_rasters import each_window, optional_raster
-from torchgeo_ext.operations._operation import Style
+from torchgeo_ext.operations._operation import Style, Styles
 from torchgeo_ext.operations._predict import class_table
+from torchgeo_ext.operations._vector_columns import style_features
 from torchgeo_ext.progress import Progress
 
 #: Places that groups of k-means are found from, and that HDBSCAN takes at most: the time it needs
@@ -170,7 +169,7 @@ def _places(
 
 def write_group_features(
     path: Any, layer: PointLayer, encoder: PlaceEncoder, groups: Grouping, progress: Progress
-) -> tuple[dict[str, int], Style | None]:
+) -> tuple[dict[str, int], Styles]:
     """Write points with number and name of their group.
 
     Args:
@@ -203,13 +202,10 @@ def write_group_features(
             called = writer.add(batch.features, columns)
             done += len(there)
     counted = {name: sizes[value] for value, name in names.items()}
-    if is_geoparquet(Path(path)):
-        return counted, None
     style: Style = {
         'type': 'classes', 'field': called['class'], 'classes': class_table(groups.legend)
     }  # fmt: skip
-    write_style(path, style)
-    return counted, style
+    return counted, style_features(path, 'places', style)
 
 
 def write_group_raster(

@@ -10,8 +10,9 @@ from torchgeo_ext.inference.style import write_style
 from torchgeo_ext.inference.writer import RasterLayout
 from torchgeo_ext.operations._location import PlaceEncoder, PlaceGrid
 from torchgeo_ext.operations._location_rasters import each_window, optional_raster
-from torchgeo_ext.operations._operation import Style
+from torchgeo_ext.operations._operation import Style, Styles
 from torchgeo_ext.operations._similarity import Candidates, Likeness, Ranked
+from torchgeo_ext.operations._vector_columns import style_features
 from torchgeo_ext.progress import Progress
 
 #: Share of the similarities that is drawn darkest, and brightest.
@@ -80,8 +81,8 @@ def similarity_style(path: Any, found: Candidates) -> Style:
     return style
 
 
-def write_best(path: Any, source: PointLayer | PlaceGrid, best: Ranked) -> None:
-    """Write the most similar places with rank, similarity and distance.
+def write_best(path: Any, source: PointLayer | PlaceGrid, best: Ranked) -> Styles:
+    """Write the most similar places with rank, similarity and distance, and give their style.
 
     Args:
         path: The layer to write.
@@ -89,4 +90,9 @@ def write_best(path: Any, source: PointLayer | PlaceGrid, best: Ranked) -> None:
         best: Which they are.
     """
     with FeatureWriter(path, 'places') as writer:
-        writer.add(source.rows(best.numbers), best.columns())
+        called = writer.add(source.rows(best.numbers), best.columns())
+    style: Style = {
+        'type': 'range', 'field': called['similarity'], 'ramp': 'plasma',
+        'minimum': float(best.similarity.min()), 'maximum': float(best.similarity.max()),
+    }  # fmt: skip
+    return style_features(path, 'places', style)

@@ -1,4 +1,7 @@
-"""Vectors as attributes of features: a field for each number, or all in one."""
+"""Features as operations on places write them: vectors as attributes, and their style.
+
+A vector is a field for each of its numbers, or all in one.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -10,6 +13,8 @@ from numpy.typing import NDArray
 from torchgeo_ext.errors import BadParameter
 from torchgeo_ext.inference._geoparquet import is_geoparquet
 from torchgeo_ext.inference.points import PointLayer
+from torchgeo_ext.inference.style import write_style
+from torchgeo_ext.operations._operation import Style, Styles
 
 #: Columns of a table in SQLite, which a GeoPackage is (https://www.sqlite.org/limits.html), less
 #: geometry and identifier.
@@ -65,6 +70,23 @@ def vector_columns(
         for empty, row in zip(missing, vectors.astype('<f4'), strict=True)
     ]
     return {prefix: pa.array(blobs, pa.binary())}
+
+
+def style_features(path: Any, output: str, style: Style) -> Styles:
+    """Give features a style, if their format has room for any.
+
+    Args:
+        path: The layer; its name tells the format.
+        output: What the operation calls it.
+        style: How to draw it.
+
+    Returns:
+        The style by the name of the output; nothing without.
+    """
+    if is_geoparquet(Path(path)):
+        return {}
+    write_style(path, style)
+    return {output: style}
 
 
 def _lists(vectors: NDArray[np.float32], missing: NDArray[np.bool_]) -> pa.Array:

@@ -47,7 +47,7 @@ class ClusterPlacesResult(NamedTuple):
 
 @operation(
     label='Cluster places',
-    group='Embeddings',
+    group='Location',
     tags=('location', 'regions', 'unsupervised', 'k-means', 'HDBSCAN', 'SatCLIP', 'strata'),
     checks=(one_of('points', 'extent'),),
 )
@@ -128,8 +128,7 @@ def cluster_places(
     work = portion(progress, 0.4, 1.0)
     styles: Styles = {}
     if isinstance(source, PointLayer):
-        sizes, style = write_group_features(places, source, encoder, groups, work)
-        styles |= {'places': style} if style else {}
+        sizes, styles = write_group_features(places, source, encoder, groups, work)
     else:
         sizes, styles['output'] = write_group_raster(output, source, encoder, groups, work)
     return ClusterPlacesResult(

@@ -48,7 +48,7 @@ class EmbedGridResult(NamedTuple):
 
 @operation(
     label='Embed grid',
-    group='Embeddings',
+    group='Location',
     tags=('location', 'coordinates', 'SatCLIP', 'GeoCLIP', 'SINR', 'raster', 'PCA', 'features'),
 )
 def embed_grid(

@@ -34,7 +34,7 @@ class EmbedPointsResult(NamedTuple):
 
 @operation(
     label='Embed points',
-    group='Embeddings',
+    group='Location',
     tags=('location', 'coordinates', 'SatCLIP', 'GeoCLIP', 'SINR', 'position', 'features'),
 )
 def embed_points(

@@ -52,7 +52,7 @@ class FindSimilarPlacesResult(NamedTuple):
 
 @operation(
     label='Find similar places',
-    group='Embeddings',
+    group='Location',
     tags=('location', 'similarity', 'search', 'analogue', 'SatCLIP', 'cosine', 'retrieval'),
     checks=(one_of('extent', 'candidates'),),
 )
@@ -145,7 +145,7 @@ def find_similar_places(
     best = None
     if places is not None:
         best = found.best(top, spacing)
-        write_best(places, source, best)
+        styles |= write_best(places, source, best)
     low, high = found.quantiles([0, 1])
     return FindSimilarPlacesResult(
         output=None if output is None else str(output),

@@ -65,7 +65,7 @@ class PredictFromLocationResult(NamedTuple):
 
 @operation(
     label='Predict from location',
-    group='Embeddings',
+    group='Location',
     tags=(
         'location', 'regression', 'interpolation', 'classification', 'linear probe', 'SatCLIP',
         'spatial cross-validation', 'k-NN', 'residuals',

@@ -10,12 +10,11 @@ turns in one process; the fastest turn of each counts. The network has random we
 import argparse
 import os
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 import rasterio
-from bench_inference import CLASSES, bare
+from bench_inference import CLASSES, bare, ours
 from bench_spectral import make_cube
 
 TILE, BANDS = 128, 202
@@ -48,28 +47,6 @@ def read_tiles(path: Path, count: int) -> list[Any]:
         ]
 
 
-def ours(model: Any, path: Path, output: Path) -> float:
-    """Segment with this package and return the seconds it took."""
-    from torchgeo_ext.inference import (
-        Grid,
-        RasterClass,
-        RasterOutput,
-        RasterSource,
-        open_raster,
-        predict_raster,
-    )
-
-    classes = [RasterClass(n, f'class {n}', f'#{n * 40:02x}8040') for n in range(CLASSES)]
-    begun = time.perf_counter()
-    with open_raster(str(path)) as dataset:
-        grid = Grid.of(dataset)
-    predict_raster(
-        model, RasterSource(str(path)), grid, [RasterOutput(output, 'classes', classes)],
-        tile_size=TILE, overlap=0, merge='crop', batch_size=1, device='cpu',
-    )  # fmt: skip
-    return time.perf_counter() - begun
-
-
 def main() -> None:
     """Print the ratio."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -86,7 +63,7 @@ def main() -> None:
         bare(model, tiles, 2)
         times: dict[str, list[float]] = {'bare': [], 'ours': []}
         for _ in range(rounds):
-            times['ours'].append(ours(model, path, Path(folder, 'classes.tif')))
+            times['ours'].append(ours(model, path, Path(folder, 'classes.tif'), TILE))
             times['bare'].append(bare(model, tiles, count))
     passes, whole = min(times['bare']), min(times['ours'])
     print(

@@ -69,7 +69,7 @@ def make_raster(folder: Path, size: int) -> Path:
     return path
 
 
-def ours(model: Any, path: Path, output: Path) -> float:
+def ours(model: Any, path: Path, output: Path, tile: int = TILE) -> float:
     """Predict with this package and return the seconds it took."""
     from torchgeo_ext.inference import (
         Grid,
@@ -86,7 +86,7 @@ def ours(model: Any, path: Path, output: Path) -> float:
         grid = Grid.of(dataset)
     predict_raster(
         model, RasterSource(str(path)), grid, [RasterOutput(output, 'classes', classes)],
-        tile_size=TILE, merge='crop', batch_size=1, device='cpu',
+        tile_size=tile, merge='crop', batch_size=1, device='cpu',
     )  # fmt: skip
     return time.perf_counter() - begun
 

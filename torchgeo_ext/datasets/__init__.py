@@ -32,6 +32,7 @@ from torchgeo_ext.datasets.s2looking import S2Looking
 from torchgeo_ext.datasets.scene_patches import ScenePatches
 from torchgeo_ext.datasets.second import SECOND
 from torchgeo_ext.datasets.spectral_earth import SpectralEarth, SpectralEarthTask
+from torchgeo_ext.datasets.ssl4eco import SSL4Eco
 from torchgeo_ext.datasets.star import STAR
 from torchgeo_ext.datasets.sysucd import SYSUCD
 from torchgeo_ext.datasets.tiled_raster import TiledRaster
@@ -71,6 +72,7 @@ __all__ = (
     'RasterSeries',
     'ReBEN',
     'S2Looking',
+    'SSL4Eco',
     'ScenePatches',
     'SpectralEarth',
     'SpectralEarthTask',

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, TypedDict
 
 import numpy as np
 import shapely
@@ -43,6 +43,22 @@ _EXACT = 9
 _IMPOSSIBLE = 1e-30
 #: Degrees that bring longitudes into the range of a map.
 _TURNS = (-360, 0, 360)
+
+
+class PartitionContent(TypedDict):
+    """A partition as plain values, one for each cell: tokens of S2, points in it, their middle."""
+
+    tokens: list[str]
+    counts: list[int]
+    places: list[list[float]]
+
+
+class CellContent(TypedDict):
+    """Partitions from coarse to fine as plain values; ``cells`` is ``S2``."""
+
+    format: int
+    cells: str
+    partitions: list[PartitionContent]
 
 
 class Outline(NamedTuple):
@@ -436,9 +452,9 @@ class CellHierarchy:
             start += size
         return joint / joint.sum(1)[:, None]
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> CellContent:
         """Give what :meth:`from_dict` reads, as plain values."""
-        partitions = [
+        partitions: list[PartitionContent] = [
             {
                 'tokens': partition.tokens,
                 'counts': partition.counts.tolist(),

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from jsonargparse import ArgumentParser
 
 from tests.tasks.pairs import batch_of, run_once, save_and_load
 from tests.tasks.places import small_backbone
@@ -144,6 +145,18 @@ def test_checkpoints_hold_the_cells(tmp_path):
     assert content['hyper_parameters']['cells'] == CELLS.as_dict()
     image = torch.randn(1, BANDS, SIZE, SIZE)
     assert torch.equal(again.eval()(image), task(image))
+
+
+@small
+def test_names_of_cells_are_no_numbers_on_the_command_line():
+    """LightningCLI reads the cells of a checkpoint again."""
+    tokens = ['04', '1e4', '3']
+    partition = {'tokens': tokens, 'counts': [1, 2, 3], 'places': [[0, 0], [1, 1], [90, 0]]}
+    cells = {'format': 1, 'cells': 'S2', 'partitions': [partition]}
+    parser = ArgumentParser()
+    parser.add_class_arguments(Geolocation, 'task')
+    parsed = parser.parse_object({'task': {'model': 'small', 'cells': cells}})
+    assert parser.instantiate_classes(parsed).task.cells.finest.tokens == tokens
 
 
 def test_a_backbone_that_is_not_known_is_refused():

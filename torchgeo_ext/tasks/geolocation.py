@@ -9,7 +9,7 @@ partitions one after the other.
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
@@ -21,7 +21,7 @@ from torchgeo.models import get_weight
 from torchgeo.tasks.base import BaseTask
 from torchvision.models import WeightsEnum
 
-from torchgeo_ext.cells import CellHierarchy, CellPartition
+from torchgeo_ext.cells import CellContent, CellHierarchy, CellPartition
 from torchgeo_ext.errors import BadInput, BadParameter
 from torchgeo_ext.metrics import GreatCircleAccuracy
 from torchgeo_ext.metrics._sphere import great_circle
@@ -91,7 +91,7 @@ class Geolocation(BaseTask):
         model: str = 'tu-resnet18',
         weights: WeightsEnum | str | bool | None = None,
         in_channels: int = 3,
-        cells: Mapping[str, Any] | str | None = None,
+        cells: CellContent | str | None = None,
         maximum: Sequence[int] = (1000, 100),
         minimum: int = 10,
         deepest: int = 30,

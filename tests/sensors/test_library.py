@@ -55,6 +55,9 @@ def test_envi_that_is_broken(tmp_path):
     (tmp_path / 'lib.hdr').write_text('ENVI\nlines = 2\n')
     with pytest.raises(BadInput, match="lacks or misspells 'samples'"):
         read_library(path)
+    write_envi(tmp_path, extra='fwhm = {a, b}\n')
+    with pytest.raises(BadInput, match="could not convert string to float: 'a'"):
+        read_library(path)
     (tmp_path / 'lib.hdr').unlink()
     with pytest.raises(BadInput, match=r'its header lib\.hdr is missing'):
         read_library(path)
@@ -126,6 +129,10 @@ def test_missing_values_and_bad_bands_of_a_profile(tmp_path):
     assert np.isnan(library.spectra).tolist() == [[False, True, False, False]]
     assert library.bands.good == (True, False, True, True)
     assert library.names == ('spectrum 1',)
+    feature['properties']['profiles'] = profiles(x=['2020-01-01'] * 4)[0]
+    path.write_text(json.dumps({'type': 'FeatureCollection', 'features': [feature]}))
+    with pytest.raises(BadInput, match='a profile is not of numbers'):
+        read_library(path)
 
 
 def test_csv_comes_back_as_it_was_written(tmp_path):

@@ -176,7 +176,7 @@ def _bands(
     return BandWavelengths(
         centre=tuple(c * times for c in centres),
         fwhm=tuple(w * times for w in widths),
-        good=tuple(bool(float(flag)) for flag in good),
+        good=tuple(flag is not None and float(flag) != 0 for flag in good),
         source=source,
     )
 
@@ -194,6 +194,11 @@ def _read_envi(path: Path, argument: str) -> SpectralLibrary:
         kind = _ENVI_TYPES[entries['data type']]
         order = '>' if entries.get('byte order', '0') == '1' else '<'
         offset = int(entries.get('header offset', '0'))
+        scale = float(entries.get('reflectance scale factor', '1'))
+        centres, widths, good = (
+            [float(word) for word in _envi_list(entries.get(key, ''))]
+            for key in ('wavelength', 'fwhm', 'bbl')
+        )
     except (KeyError, ValueError) as error:
         raise _no_library(header, argument, f'its header lacks or misspells {error}') from error
     needed = offset + count * bands * np.dtype(kind).itemsize
@@ -204,12 +209,8 @@ def _read_envi(path: Path, argument: str) -> SpectralLibrary:
             'The file seems to be cut short; copy it again.',
         )
     values = np.fromfile(data, np.dtype(order + kind), count * bands, offset=offset)
-    scale = float(entries.get('reflectance scale factor', '1') or 1)
     spectra = values.reshape(count, bands).astype(np.float64) / scale
     names = _envi_list(entries.get('spectra names', ''))
-    centres = [float(word) for word in _envi_list(entries.get('wavelength', ''))]
-    widths = [float(word) for word in _envi_list(entries.get('fwhm', ''))]
-    good = _envi_list(entries.get('bbl', ''))
     if centres and len(centres) != bands:
         raise _no_library(header, argument, f'{len(centres)} wavelengths for {bands} bands')
     return SpectralLibrary(
@@ -287,7 +288,11 @@ def _read_features(path: Path, profiles: str | None, argument: str) -> SpectralL
     _check_alike(read, path, argument)
     first = read[0]
     size = len(first['y'])
-    spectra = [[math.nan if v is None else float(v) for v in profile['y']] for profile in read]
+    try:
+        spectra = [[math.nan if v is None else float(v) for v in p['y']] for p in read]
+        centres = [float(x) for x in first.get('x') or [math.nan] * size]
+    except (TypeError, ValueError) as error:
+        raise _no_library(path, argument, f'a profile is not of numbers: {error}') from error
     fields = {
         str(name): tuple('' if frame[name].isna()[i] else str(frame[name][i]) for i in rows)
         for name in frame.columns
@@ -296,13 +301,7 @@ def _read_features(path: Path, profiles: str | None, argument: str) -> SpectralL
     return SpectralLibrary(
         fields.get('name') or tuple(f'spectrum {i + 1}' for i in range(len(rows))),
         np.array(spectra),
-        _bands(
-            [float(x) for x in first.get('x') or [math.nan] * size],
-            str(first.get('xUnit') or ''),
-            first.get('bbl') or (),
-            (),
-            path.name,
-        ),
+        _bands(centres, str(first.get('xUnit') or ''), first.get('bbl') or (), (), path.name),
         fields,
         path.name,
     )
@@ -335,7 +334,10 @@ def _check_alike(profiles: Sequence[Mapping[str, Any]], path: Path, argument: st
 
 
 def _read_csv(path: Path, argument: str) -> SpectralLibrary:
-    text = path.read_text(encoding='utf-8-sig')
+    try:
+        text = path.read_text(encoding='utf-8-sig')
+    except UnicodeDecodeError as error:
+        raise _no_library(path, argument, str(error)) from error
     separator = max(',;\t', key=text.partition('\n')[0].count)
     rows = [row for row in csv.reader(text.splitlines(), delimiter=separator) if any(row)]
     if len(rows) < 2:

@@ -1,5 +1,7 @@
 """Reading windows: values, validity, other grids, bad files."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import rasterio
@@ -37,6 +39,31 @@ def test_values_come_as_they_are(tmp_path, dtype, bands):
     np.testing.assert_array_equal(found, values)
     assert valid.all()
     assert not warped
+
+
+@pytest.mark.parametrize('interleave', ['band', 'pixel'])
+def test_many_bands_are_those_of_the_file(tmp_path, interleave):
+    values = gradient(70, 16, 20, 'int16')
+    values[3, 5, 6] = values[40, 7, 8] = values[69, 0, 0] = -7
+    path = write_raster(tmp_path / 'a.tif', values, nodata=-7, interleave=interleave)
+    order = tuple(np.random.default_rng(0).permutation(70) + 1)
+    for bands in (None, order):
+        found, valid, _ = read(path, bands=bands)
+        expected = values if bands is None else values[np.array(order) - 1]
+        assert np.argwhere(~valid).tolist() == [[0, 0], [5, 6], [7, 8]]
+        np.testing.assert_array_equal(found[:, valid], expected[:, valid])
+        assert (found[:, ~valid] == 0).all()
+
+
+def test_copies_of_many_bands_stay_small(tmp_path):
+    path = write_raster(tmp_path / 'a.tif', gradient(200, 64, 64, 'int16'), interleave='band')
+    out = np.empty((200, 64, 64), np.float32)
+    with RasterSource(str(path)).open() as reader:
+        tracemalloc.start()
+        reader.read(reader.grid.window, out)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert peak < out.nbytes / 4
 
 
 def test_three_hundred_bands_in_any_order(tmp_path):

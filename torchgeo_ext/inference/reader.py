@@ -19,7 +19,7 @@ from typing import Any, Self
 import numpy as np
 import rasterio
 from rasterio._err import CPLE_BaseError
-from rasterio.enums import ColorInterp, MaskFlags, Resampling
+from rasterio.enums import ColorInterp, Interleaving, MaskFlags, Resampling
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
@@ -29,6 +29,9 @@ from torchgeo_ext.inference.grid import Grid
 
 #: What GDAL raises through rasterio when it cannot read.
 READ_ERRORS = (RasterioError, CPLE_BaseError)
+
+#: Bands of a file that are read at once.
+_BANDS = 32
 
 # catch_warnings swaps global state
 _opening = threading.Lock()
@@ -149,13 +152,18 @@ class WindowReader:
         Raises:
             BadInput: If the file is damaged.
         """
-        values, valid = self._read(window)
+        there = self._there(window)
+        shape = window.height, window.width
+        valid = np.ones(shape, bool)
         if out is None:
-            out = np.empty(values.shape, np.float32)
-        with np.errstate(over='ignore', invalid='ignore'):
-            np.copyto(out, values, casting='unsafe')
-        if not np.issubdtype(values.dtype, np.integer):
-            valid &= np.isfinite(out).all(0)
+            out = np.empty((len(self.bands), *shape), np.float32)
+        with self._explained(there), np.errstate(over='ignore', invalid='ignore'):
+            for layer in self._layers:
+                values = layer.read(there, valid)
+                for place, part in layer.placed(values):
+                    np.copyto(out[place], part, casting='unsafe')
+                    if part.dtype.kind == 'f':
+                        valid &= np.isfinite(out[place]).all(0)
         if not valid.all():
             for band, fill in zip(out, self._fill, strict=True):
                 np.copyto(band, fill, where=~valid)
@@ -296,6 +304,17 @@ class _Layer:
         self.hide(window, valid)
         return values
 
+    def placed(self, values: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+        """Tell where values belong among the bands asked for, in as few parts as possible."""
+        if not self.positions:
+            return  # the mask of the others
+        first, last = self.positions[0], self.positions[-1]
+        if self.positions == tuple(range(first, last + 1)):
+            yield slice(first, last + 1), values
+        else:
+            for number, position in enumerate(self.positions):
+                yield slice(position, position + 1), values[number : number + 1]
+
     def missing(self, values: np.ndarray) -> np.ndarray:
         """Tell which values are the nodata value."""
         if self.nodata is None:
@@ -400,11 +419,18 @@ def _offset_inside(grid: Grid, dataset: Any) -> tuple[int, int] | None:
 
 
 def _plain_layers(dataset: Any, source: RasterSource, bands: Sequence[int]) -> list[_Layer]:
+    """Read the file's own pixels, of so few bands at a time that copies of them stay small."""
     mask, alpha = _masked_band(dataset), _alpha_band(dataset)
-    return [
-        _Layer(dataset, tuple(bands[p] for p in positions), tuple(positions), nodata, mask, alpha)
-        for nodata, positions in _nodata_groups(dataset, source, bands).items()
-    ]
+    # pixel by pixel all bands are decoded together
+    apart = dataset.interleaving != Interleaving.pixel
+    layers = []
+    for nodata, positions in _nodata_groups(dataset, source, bands).items():
+        size = _BANDS if apart else len(positions)
+        for first in range(0, len(positions), size):
+            part = tuple(positions[first : first + size])
+            numbers = tuple(bands[p] for p in part)
+            layers.append(_Layer(dataset, numbers, part, nodata, mask, alpha))
+    return layers
 
 
 def _check_warp(grid: Grid, dataset: Any, source: RasterSource) -> None:

@@ -168,6 +168,14 @@ def test_a_training_is_not_overwritten_but_goes_on(run, capsys):
     assert torch.load(last, weights_only=True)['epoch'] == 1
 
 
+def test_the_last_epoch_is_kept_though_it_is_no_better(segmentation, tmp_path):
+    config = init(segmentation, tmp_path)
+    assert fit(config, '--trainer.max_epochs', '3', '--model.init_args.lr', '0') == 0
+    kept = tmp_path / 'training_run' / 'checkpoints'
+    epochs = {path.stem: torch.load(path, weights_only=True)['epoch'] for path in kept.iterdir()}
+    assert epochs == {'best': 0, 'last': 2}
+
+
 def test_scores_of_the_test_fold(run, capsys):
     assert main(['test', '--config', str(run), *TINY, '--ckpt_path', 'best']) == 0
     shown = capsys.readouterr().out

@@ -5,6 +5,7 @@ The folder (``trainer.default_root_dir``; by default beside the configuration) g
 TensorBoard's file, and ``figures``.
 """
 
+import functools
 import gc
 import logging
 import warnings
@@ -170,14 +171,14 @@ class TrainingCLI(LightningCLI):
         own = _listed(config['callbacks'])
         saves = config['enable_checkpointing'] is not False
         if saves and not any(isinstance(callback, ModelCheckpoint) for callback in own):
-            yield ModelCheckpoint(
+            keep = functools.partial(
+                ModelCheckpoint,
                 dirpath=_checkpoints(config['default_root_dir']),
-                filename=BEST,
-                monitor=self.model.monitor,
-                mode=self.model.mode,
-                save_last=True,
                 enable_version_counter=False,
             )
+            yield keep(filename=BEST, monitor=self.model.monitor, mode=self.model.mode)
+            # of every epoch, and not just of those that the other one keeps
+            yield keep(filename=LAST)
         if config['logger'] is not False and not config['fast_dev_run']:
             yield LearningRateMonitor('epoch')
             yield DrawData()

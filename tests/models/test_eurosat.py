@@ -15,9 +15,10 @@ MAPS = {
 }
 
 
-#: Large numbers go through its sigmoids: in float64 the same weights give what lies 1e-4 (map) and
-#: 9e-4 (logits) off the published numbers in float32.
-TOLERANCE = {eurosat_attention7: 1e-3}
+#: Large numbers go through its sigmoids, so that rounding shows: float32 is up to 6e-4 (of 1 plus
+#: the number) off the exact result, depending on how a processor multiplies, and the published
+#: numbers are 1.5e-4 off. It is therefore compared exactly, in float64.
+TOLERANCE = {eurosat_attention7: 2e-4}
 
 
 @torch.no_grad()
@@ -27,11 +28,13 @@ def test_same_numbers_as_the_published_code(build):
     model = reference.build(build)
     reference.check_names(model)
     (images,) = reference.inputs()
+    if build in TOLERANCE:
+        model, images = model.double(), images.double()
     maps = model.feature_maps(images)
     accuracy = TOLERANCE.get(build, 1e-4)
     for output, level in MAPS[build].items():
-        reference.check(output, maps[level], rtol=accuracy, atol=accuracy)
-    reference.check('logits', model(images), rtol=accuracy, atol=accuracy)
+        reference.check(output, maps[level].float(), rtol=accuracy, atol=accuracy)
+    reference.check('logits', model(images).float(), rtol=accuracy, atol=accuracy)
 
 
 @pytest.mark.parametrize('build', MAPS, ids=lambda build: build.__name__)

@@ -115,9 +115,12 @@ def fake_data(dataset, root):
 
 
 def dataset_of(config):
-    """The class in the data, or that of a data module made for one."""
+    """The class in the data, the folder of one without, or that of a data module made for one."""
+    data = config['data']['init_args']
+    if 'folder' in data:
+        return Path(data['folder']).name
     made_for = config['data']['class_path'].rpartition('.')[2].removesuffix('DataModule')
-    return config['data']['init_args'].get('dataset', made_for)
+    return data.get('dataset', made_for)
 
 
 def smaller(config, root):
@@ -143,6 +146,8 @@ def small(config, root):
     if 'dataset' in data:
         data |= {'root': str(root), 'tile_size' if 'tile_size' in data else 'patch_size': SIZE}
         further.pop('overlap', None)  # wider than such tiles
+    elif 'folder' in data:
+        data['folder'] = str(root / dataset_of(config))
     else:
         further['root'] = str(root)
     if 'root' in data:

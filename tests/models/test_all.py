@@ -55,7 +55,7 @@ def inputs(model, bands=BANDS):
 
 def outputs(model, *arguments):
     found = model(*arguments)
-    if isinstance(found, list):  # objects of each image
+    if isinstance(found, list) and isinstance(found[0], dict):  # objects of each image
         found = tuple(value[None] for answer in found for value in answer.values())
     return (found,) if isinstance(found, torch.Tensor) else tuple(found)
 

@@ -23,6 +23,8 @@ Regularisation = Annotated[float, within(0.0, 1.0), ADVANCED]
 
 #: Windows in which bands are looked at for whether they have any data.
 _LOOKS = 16
+#: Images of more bands are cubes, some of whose bands nobody wants.
+_MANY = 30
 
 
 def open_cube(
@@ -70,6 +72,34 @@ def open_cube(
             len(kept), len(numbers), _listed(numbers, useless),
         )  # fmt: skip
     return whole.select(kept)
+
+
+def bands_to_learn_from(images: Any) -> list[int] | None:
+    """Choose the bands of images to train on.
+
+    Args:
+        images: Rasters as users give them: files, folders or patterns.
+
+    Returns:
+        Numbers of those that are of use in all of the images, if there are as many as in a cube;
+        None, for all, if there are fewer.
+
+    Raises:
+        BadInput: If no band is of use.
+    """
+    from torchgeo_ext.datasets._files import find_images
+    from torchgeo_ext.inference import open_raster
+
+    numbers: list[int] | None = None
+    for files in find_images(images, None, 'image'):
+        with open_raster(files.paths[0], 'image') as dataset:
+            if len(files.paths) > 1 or dataset.count <= _MANY:
+                return None
+        useful = open_cube(files.paths[0], None).source.bands or ()
+        numbers = [n for n in useful if numbers is None or n in numbers]
+    if numbers == []:
+        raise BadInput('image: no band is of use in all images.', 'Name bands to use with bands.')
+    return numbers
 
 
 def whole_cube(

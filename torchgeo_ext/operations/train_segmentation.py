@@ -87,7 +87,8 @@ def train_segmentation(
         labels: Raster of class numbers, or polygons.
         output: Folder to write the model to.
         class_field: Field of the polygons with their class, text or whole numbers.
-        bands: Numbers of the bands to learn from; all if left out.
+        bands: Numbers of the bands to learn from. Left out, all; of more than 30 those that have
+            data, are not marked as bad and are not in the water vapour.
         architecture: Decoder of the network.
         backbone: Encoder of the network: a name of segmentation_models_pytorch (resnet18,
             efficientnet-b0, mobilenet_v2, mit_b0, ...) or tu- with one of timm (tu-convnext_tiny);
@@ -119,6 +120,7 @@ def train_segmentation(
         progress: Told how far the work is.
     """
     from torchgeo_ext.datamodules import GeoTIFFDataModule
+    from torchgeo_ext.operations._cube import bands_to_learn_from
 
     settings = training.Settings(
         architecture, backbone, weights, patch_size, batch_size, epochs, patience, learning_rate,
@@ -128,7 +130,7 @@ def train_segmentation(
     datamodule = GeoTIFFDataModule(
         images=image,
         labels=labels,
-        bands=bands,
+        bands=bands or bands_to_learn_from(image),
         class_field=class_field,
         ignore_value=ignore_value,
         **training.data_settings(settings),

@@ -8,6 +8,7 @@ import sys
 import time
 
 import pytest
+import rasterio
 
 from tests.third_party import install
 from torchgeo_ext.cli import main
@@ -49,6 +50,14 @@ def test_words_that_cannot_be_used(words, capsys):
         main(words)
     assert left.value.code == 2
     assert 'usage' in capsys.readouterr().err
+
+
+def test_extents_may_begin_with_a_minus(tmp_path):
+    words = ['embed-grid', '--model', 'location_wrap', '--output', str(tmp_path / 'grid.tif')]
+    words += ['--extent', '-10,-5,30,40 [EPSG:4326]', '--resolution', '5']
+    assert main(words) == 0
+    with rasterio.open(tmp_path / 'grid.tif') as dataset:
+        assert tuple(dataset.bounds) == (-10, -5, 30, 40)
 
 
 def test_errors_have_message_and_hint_but_no_traceback(tmp_path):

@@ -9,8 +9,9 @@ import argparse
 import json
 import logging
 import os
+import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +47,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # None: LightningCLI takes those of the process itself, and complains of a copy
         given = None if arguments is None else words
         return _run(lambda: _lightning(given), verbose=False)
-    options = _parser().parse_args(words)
+    options = _parser().parse_args(list(_joined(words)))
     return _run(lambda: options.run(options), options.verbose)
+
+
+def _joined(words: Sequence[str]) -> Iterator[str]:
+    """Join options and values such as ``-10,35,40,60``, which argparse takes for other options."""
+    following = [*words[1:], '']
+    pairs = zip(words, following, strict=False)
+    for word, value in pairs:
+        if word.startswith('--') and '=' not in word and re.match(r'-[\d.]+,', value):
+            yield f'{word}={value}'
+            next(pairs)
+        else:
+            yield word
 
 
 def _run(command: Callable[[], None], verbose: bool) -> int:

@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 from rasterio.crs import CRS
 from scipy.spatial import cKDTree
 
+from torchgeo_ext.cells import EARTH_RADIUS, unit_vectors
+
 Floats = NDArray[np.float64]
 
-#: Mean radius of the Earth in metres (International Union of Geodesy and Geophysics).
-RADIUS = 6_371_008.8
+#: Mean radius of the Earth in metres.
+RADIUS = 1000 * EARTH_RADIUS
 
 #: A block's row and column in one number; there are fewer columns than this.
 _STRIDE = 2**32
@@ -29,18 +31,6 @@ def to_degrees(crs: CRS, x: float, y: float) -> tuple[float, float]:
 @functools.lru_cache(maxsize=64)
 def _transformer(wkt: str) -> pyproj.Transformer:
     return pyproj.Transformer.from_crs(wkt, 'EPSG:4326', always_xy=True)
-
-
-def unit_vectors(places: Floats) -> Floats:
-    """Give the directions (n, 3) from the middle of the Earth to places (n, 2)."""
-    longitude, latitude = np.radians(places).T
-    return np.column_stack(
-        [
-            np.cos(latitude) * np.cos(longitude),
-            np.cos(latitude) * np.sin(longitude),
-            np.sin(latitude),
-        ]
-    )
 
 
 class NearestPlace:

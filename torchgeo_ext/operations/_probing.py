@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from torchgeo_ext.inference.globe import unit_vectors
+from torchgeo_ext.cells import unit_vectors
 from torchgeo_ext.inference.probe import (
     Probe,
     Scores,

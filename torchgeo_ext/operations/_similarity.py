@@ -10,8 +10,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from torchgeo_ext.cells import unit_vectors
 from torchgeo_ext.errors import BadInput
-from torchgeo_ext.inference.globe import RADIUS, NearestPlace, unit_vectors
+from torchgeo_ext.inference.globe import RADIUS, NearestPlace
 from torchgeo_ext.operations._location import Vectors
 from torchgeo_ext.operations._location_parameters import Combine
 

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from torchgeo_ext.errors import BadParameter
 from torchgeo_ext.models._less import LayerNorm, LESSBlock, LESSSize, Turns
+from torchgeo_ext.models._positions import waves
 from torchgeo_ext.models._reconstruction import Reconstruction, draw_noise
 from torchgeo_ext.models._wavelengths import check_bands, check_wavelengths, known_wavelengths
 from torchgeo_ext.models._weights import accept_published_names
@@ -95,8 +96,8 @@ class _Places(nn.Module):
             return 0.0
         row, column = _grid(torch.arange(height), torch.arange(width))
         half = self.size.width // 2
-        places = [_waves(axis * self.layout.resolution, half) for axis in (column, row)]
-        bands = _waves(_NANOMETRES * torch.tensor(self.layout.wavelengths), self.size.width)
+        places = [waves(axis * self.layout.resolution, half) for axis in (column, row)]
+        bands = waves(_NANOMETRES * torch.tensor(self.layout.wavelengths), self.size.width)
         table = _summarised(bands)[:, None] + _summarised(torch.cat(places, dim=1))
         return (table[None] / 2).to(like)
 
@@ -131,13 +132,6 @@ def _grid(rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
     """Give row and column (n,) of each place, row by row."""
     row, column = torch.meshgrid(rows, columns, indexing='ij')
     return row.flatten(), column.flatten()
-
-
-def _waves(positions: Tensor, width: int) -> Tensor:
-    """Give sines, then cosines (n, width) of positions (n,)."""
-    rates = 10_000.0 ** -(torch.arange(width // 2, dtype=torch.float64) / (width // 2))
-    angles = positions[:, None] * rates
-    return torch.cat([angles.sin(), angles.cos()], dim=1)
 
 
 def _summarised(rows: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torchvision.models import Weights, WeightsEnum
 
 from torchgeo_ext.errors import BadParameter
-from torchgeo_ext.models._positions import resize_positions
+from torchgeo_ext.models._positions import resize_positions, waves
 from torchgeo_ext.models._reconstruction import Reconstruction, draw_noise
 from torchgeo_ext.models._weights import (
     accept_published_names,
@@ -240,20 +240,13 @@ def _positions(
     half = (size.width - group_width) // 2
     line = torch.arange(layout.grid)
     row, column = torch.meshgrid(line, line, indexing='ij')
-    table = torch.cat([_waves(column.flatten(), half), _waves(row.flatten(), half)], dim=1)
-    table = F.pad(table, (0, 0, 1, 0))
+    table = torch.cat([waves(column.flatten(), half), waves(row.flatten(), half)], dim=1)
+    table = F.pad(table.float(), (0, 0, 1, 0))
     groups = None
     if layout.grouped:
-        rows = _waves(torch.arange(len(layout.groups) + first), group_width)
+        rows = waves(torch.arange(len(layout.groups) + first), group_width).float()
         groups = nn.Parameter(rows[None], requires_grad=False)
     return nn.Parameter(table[None], requires_grad=False), groups
-
-
-def _waves(places: Tensor, width: int) -> Tensor:
-    """Sines, then cosines, (n, width) of places (n,)."""
-    rates = 10_000.0 ** -(torch.arange(width // 2, dtype=torch.float64) / (width // 2))
-    angles = places[:, None] * rates
-    return torch.cat([angles.sin(), angles.cos()], dim=1).float()
 
 
 class SatMAEPP(_Encoder, Backbone):

@@ -23,10 +23,13 @@ from torchgeo_ext.layers.rotated_boxes import box_outlines
 from torchgeo_ext.operations._network import IMAGENET, find_weights
 from torchgeo_ext.operations._operation import StrPath
 from torchgeo_ext.operations._training import (
+    SAME_IMAGES,
     Adaptation,
     Balance,
     block_split,
     by_name,
+    ending_notes,
+    shown_facts,
     versions,
     write_model,
 )
@@ -355,8 +358,7 @@ def _facts(done: ObjectTraining) -> dict[str, Any]:
         'training took': f'{fitted.seconds:.0f} s',
         'ended': fitted.ending,
     }
-    shown = {name: '-' if value in (None, '') else value for name, value in facts.items()}
-    return shown | versions()
+    return shown_facts(facts)
 
 
 def _notes(done: ObjectTraining) -> Iterator[str]:
@@ -366,23 +368,10 @@ def _notes(done: ObjectTraining) -> Iterator[str]:
         'of a place. Their pixels, and those of a strip around them, were hidden from training. '
         'Each object with its middle in them was counted once.'
     )
-    yield (
-        'The hold-out comes from the same images as the training, and it also decided which epoch '
-        'is the best. For other places, seasons or sensors expect lower scores.'
-    )
+    yield SAME_IMAGES
     yield (
         'Labels are taken as complete: what is not drawn counts as background, and objects that '
         'were found there as wrong.'
     )
     yield done.start
-    missing = [
-        entry.name
-        for entry, count in zip(module.classes, done.fitted.scores.labelled, strict=True)
-        if not count
-    ]
-    if missing:
-        yield f'Not in the hold-out, so without a score: {", ".join(missing)}.'
-    if done.fitted.ending == 'canceled':
-        yield f'Training was stopped by the user after {len(done.fitted.epochs)} epochs.'
-    if done.fitted.ending == 'diverged':
-        yield 'Training diverged; the model is that of the best epoch before.'
+    yield from ending_notes(module.classes, done.fitted.scores.labelled, done.fitted)

@@ -21,10 +21,13 @@ from torchgeo_ext.inference import pick_device
 from torchgeo_ext.operations._network import IMAGENET, find_weights
 from torchgeo_ext.operations._operation import StrPath
 from torchgeo_ext.operations._training import (
+    SAME_IMAGES,
     Settings,
     block_split,
     by_name,
+    ending_notes,
     outcome,
+    shown_facts,
     versions,
     write_model,
 )
@@ -310,8 +313,7 @@ def _facts(done: SceneTraining) -> dict[str, Any]:
         'ended': fitted.ending,
         'examples not used': int((~np.isin(module.roles, (TRAINING, VALIDATION))).sum()),
     }
-    shown = {name: '-' if value in (None, '') else value for name, value in facts.items()}
-    return shown | versions()
+    return shown_facts(facts)
 
 
 def _notes(done: SceneTraining) -> Iterator[str]:
@@ -326,16 +328,7 @@ def _notes(done: SceneTraining) -> Iterator[str]:
             'The hold-out is made of blocks of land, the same ones in all images. No example that '
             'shares ground with one of the hold-out was learned from.'
         )
-    yield (
-        'The hold-out comes from the same images as the training, and it also decided which epoch '
-        'is the best. For other places, seasons or sensors expect lower scores.'
-    )
+    yield SAME_IMAGES
     yield done.start
     yield 'Bands are standardised with the mean and standard deviation of the training examples.'
-    counts = zip(module.classes, module.counts(VALIDATION), strict=True)
-    if missing := [entry.name for entry, number in counts if not number]:
-        yield f'Not in the hold-out, so without a score: {", ".join(missing)}.'
-    if done.fitted.ending == 'canceled':
-        yield f'Training was stopped by the user after {len(done.fitted.epochs)} epochs.'
-    if done.fitted.ending == 'diverged':
-        yield 'Training diverged; the model is that of the best epoch before.'
+    yield from ending_notes(module.classes, module.counts(VALIDATION), done.fitted)

@@ -14,7 +14,7 @@ from torchgeo_ext.progress import Progress, portion, silent
 from torchgeo_ext.staging import staged
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from lightning.pytorch import LightningModule
     from numpy.typing import NDArray
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from torchgeo_ext.datamodules import GeoTIFFDataModule
     from torchgeo_ext.datasets._scene_dataset import SceneDataset
     from torchgeo_ext.inference.grid import Grid
+    from torchgeo_ext.inference.outputs import ClassLike
     from torchgeo_ext.samplers import BlockedSplit
     from torchgeo_ext.tasks import MaskedChangeDetection, MaskedSegmentation
     from torchgeo_ext.tasks._fit import Fitted
@@ -430,3 +431,35 @@ def versions() -> dict[str, str]:
     from torchgeo_ext import __version__
 
     return {'torchgeo_ext': __version__} | {name: metadata.version(name) for name in packages}
+
+
+def shown_facts(facts: 'Mapping[str, Any]') -> dict[str, Any]:
+    """Write facts of a training as a report shows them, with the versions of what was used."""
+    shown = {name: '-' if value in (None, '') else value for name, value in facts.items()}
+    return shown | versions()
+
+
+#: What every report says of its hold-out.
+SAME_IMAGES = (
+    'The hold-out comes from the same images as the training, and it also decided which epoch is '
+    'the best. For other places, seasons or sensors expect lower scores.'
+)
+
+
+def ending_notes(
+    classes: 'Iterable[ClassLike]', counts: 'Iterable[int]', fitted: 'Fitted[Any]'
+) -> 'Iterator[str]':
+    """Tell of classes that the hold-out lacks, and of a training that did not end by itself.
+
+    Args:
+        classes: All classes.
+        counts: How much of each the hold-out has.
+        fitted: The training.
+    """
+    missing = [entry.name for entry, count in zip(classes, counts, strict=True) if not count]
+    if missing:
+        yield f'Not in the hold-out, so without a score: {", ".join(missing)}.'
+    if fitted.ending == 'canceled':
+        yield f'Training was stopped by the user after {len(fitted.epochs)} epochs.'
+    if fitted.ending == 'diverged':
+        yield 'Training diverged; the model is that of the best epoch before.'

@@ -10,7 +10,7 @@ import numpy as np
 from torchgeo_ext.datamodules._card import describe
 from torchgeo_ext.datamodules._parts import TRAINING, VALIDATION
 from torchgeo_ext.datamodules._pictures import overview, quicklook, rgb_bands
-from torchgeo_ext.operations._training import Training, versions
+from torchgeo_ext.operations._training import SAME_IMAGES, Training, ending_notes, shown_facts
 from torchgeo_ext.tasks._report import Report, ReportClass, Sample, SplitMap
 
 _MOST_SAMPLES = 5
@@ -104,8 +104,7 @@ def _facts(done: Training) -> dict[str, Any]:
         'training took': f'{fitted.seconds:.0f} s',
         'ended': fitted.ending,
     }
-    shown = {name: '-' if value in (None, '') else value for name, value in facts.items()}
-    return shown | versions()
+    return shown_facts(facts)
 
 
 def _notes(done: Training) -> Iterator[str]:
@@ -116,10 +115,7 @@ def _notes(done: Training) -> Iterator[str]:
         'their labels, and those in a strip around them, were never learned from. Each labelled '
         'pixel of the hold-out was counted exactly once per image.'
     )
-    yield (
-        'The hold-out comes from the same images as the training, and it also decided which epoch '
-        'is the best. For other places, seasons or sensors expect lower scores.'
-    )
+    yield SAME_IMAGES
     yield (
         'Labels are taken as the truth. Where they are old, coarse or made by a rule, scores tell '
         'how well the model repeats them.'
@@ -129,16 +125,5 @@ def _notes(done: Training) -> Iterator[str]:
         'Bands are standardised with the mean and standard deviation of the training blocks; '
         'pixels without measurement in any band were left out.'
     )
-    missing = [
-        entry.name
-        for entry, count in zip(
-            module.labelled.classes, module.survey.counts(VALIDATION), strict=True
-        )
-        if not count
-    ]
-    if missing:
-        yield f'Not in the hold-out, so without a score: {", ".join(missing)}.'
-    if done.fitted.ending == 'canceled':
-        yield f'Training was stopped by the user after {len(done.fitted.epochs)} epochs.'
-    if done.fitted.ending == 'diverged':
-        yield 'Training diverged; the model is that of the best epoch before.'
+    counts = module.survey.counts(VALIDATION)
+    yield from ending_notes(module.labelled.classes, counts, done.fitted)

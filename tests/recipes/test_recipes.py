@@ -16,7 +16,7 @@ from tests.rasters import write_raster
 from torchgeo_ext import registry
 from torchgeo_ext.cli import main
 from torchgeo_ext.cli._fit import run
-from torchgeo_ext.models import rsmamba
+from torchgeo_ext.models import dynamicvis, rsmamba, satmaepp, skysense
 from torchgeo_ext.models.vmamba import SIZES
 
 ROOT = Path(__file__).parents[2]
@@ -137,6 +137,12 @@ def smaller(config, root):
     return config
 
 
+def takes(config, name):
+    """Whether the data module of a recipe has an argument."""
+    module = registry.datamodules[config['data']['class_path']]
+    return name in inspect.signature(module).parameters
+
+
 def small(config, root):
     """The recipe on fake data: smaller crops, batches and networks, random weights, no files."""
     data = smaller(config, root)['data']['init_args']
@@ -144,14 +150,18 @@ def small(config, root):
     data |= {'batch_size': 2, 'num_workers': 0}
     further = config['data'].get('dict_kwargs', {})
     if 'dataset' in data:
-        data |= {'root': str(root), 'tile_size' if 'tile_size' in data else 'patch_size': SIZE}
+        named = next(name for name in ('tile_size', 'size', 'patch_size') if takes(config, name))
+        data |= {'root': str(root), named: SIZE}
         further.pop('overlap', None)  # wider than such tiles
     elif 'folder' in data:
-        data['folder'] = str(root / dataset_of(config))
-    else:
-        further['root'] = str(root)
+        data |= {'folder': str(root / dataset_of(config)), 'tile_size': SIZE}
+    for transform in data.get('transforms', ()):
+        if 'size' in transform.get('init_args', {}):
+            transform['init_args']['size'] = [SIZE, SIZE]
     if 'root' in data:
         data['root'] = str(root)
+    elif 'folder' not in data:
+        further['root'] = str(root)
     if 'crop_size' in data:
         data['crop_size'] = SIZE
     if 'tile_size' in further:
@@ -164,6 +174,9 @@ def small(config, root):
 def test_published_recipe_runs_one_step(recipe, tmp_path, monkeypatch):
     monkeypatch.setitem(SIZES, 'base', SIZES['base']._replace(depths=DEPTHS))
     monkeypatch.setitem(rsmamba.SIZES, 'b', rsmamba.RSMambaSize(32, 2))
+    monkeypatch.setitem(dynamicvis.SIZES, 'b', dynamicvis.DynamicVisSize(8, DEPTHS))
+    monkeypatch.setitem(satmaepp.SIZES, 'vitl', satmaepp.SatMAEPPSize(32, 2, 2, 8))
+    monkeypatch.setitem(skysense.SIZES, 'vitl', skysense.SkySenseSize(32, 2, 2))
     path = tmp_path / 'config.yaml'
     path.write_text(yaml.safe_dump(small(read(recipe), tmp_path)), encoding='utf-8')
     run(['fit', '--config', str(path)])

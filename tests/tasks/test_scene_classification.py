@@ -1,5 +1,6 @@
 import pytest
 import torch
+from sklearn.metrics import average_precision_score
 
 from tests.tasks.pairs import Samples, batch_of, run_once, save_and_load
 from torchgeo_ext.errors import BadInput, BadParameter
@@ -125,3 +126,17 @@ def test_what_cannot_be_is_refused():
         make(model='tinycd')
     with pytest.raises(BadParameter, match='as_pretrained'):
         make(as_pretrained=True)
+
+
+def test_reports_the_average_precision_of_labels():
+    several = make(task='multilabel', num_classes=None, num_labels=3, loss='bce')
+    images = torch.randn(6, BANDS, SIZE, SIZE)
+    labels = torch.tensor([[1, 0, 1], [0, 1, 0], [1, 1, 0], [0, 0, 1], [1, 0, 0], [0, 1, 1]])
+    pairs = [{'image': i, 'label': k} for i, k in zip(images, labels, strict=True)]
+    logged = run_once(several, pairs)
+    several.eval()
+    with torch.no_grad():
+        scores = several(images).sigmoid().numpy()
+    for average, name in (('macro', 'Average'), ('micro', 'Overall')):
+        expected = average_precision_score(labels.numpy(), scores, average=average)
+        assert logged[f'test_{name}AveragePrecision'] == pytest.approx(expected, abs=0.01)

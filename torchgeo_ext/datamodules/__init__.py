@@ -6,6 +6,7 @@ from torchgeo_ext.datamodules.geo_objects import GeoObjectDataModule
 from torchgeo_ext.datamodules.geotiff import GeoTIFFDataModule
 from torchgeo_ext.datamodules.objects import ObjectDataModule
 from torchgeo_ext.datamodules.places import PlaceDataModule
+from torchgeo_ext.datamodules.published_scenes import PublishedSceneDataModule
 from torchgeo_ext.datamodules.reben import ReBENDataModule
 from torchgeo_ext.datamodules.s2100k import S2100kDataModule
 from torchgeo_ext.datamodules.scenes import SceneDataModule
@@ -19,6 +20,7 @@ __all__ = (
     'GeoTIFFDataModule',
     'ObjectDataModule',
     'PlaceDataModule',
+    'PublishedSceneDataModule',
     'ReBENDataModule',
     'S2100kDataModule',
     'SceneDataModule',

@@ -6,11 +6,11 @@ import kornia.augmentation as K
 from kornia.augmentation.base import _AugmentationBase
 from torch import nn
 
-from torchgeo_ext.transforms import KorniaSequential, Standardise
+from torchgeo_ext.transforms import KorniaSequential
 
 
 def augmentation(
-    transforms: Sequence[nn.Module], standardise: Standardise, *, turn: bool
+    transforms: Sequence[nn.Module], standardise: nn.Module, *, turn: bool
 ) -> nn.Sequential:
     """Join what is done to training batches.
 

@@ -10,6 +10,8 @@ from torchgeo_ext.datasets.cloudtracks import CloudTracks
 from torchgeo_ext.datasets.collate import collate_samples, unbind_samples
 from torchgeo_ext.datasets.disasterm3 import DisasterM3
 from torchgeo_ext.datasets.dynamicearthnet import DynamicEarthNet
+from torchgeo_ext.datasets.fmow import FMoW
+from torchgeo_ext.datasets.fmowsentinel import FMoWSentinel
 from torchgeo_ext.datasets.fsc180k import FSC180k
 from torchgeo_ext.datasets.fusu import FUSU
 from torchgeo_ext.datasets.gdit import GDIT
@@ -58,6 +60,8 @@ __all__ = (
     'CloudTracks',
     'DisasterM3',
     'DynamicEarthNet',
+    'FMoW',
+    'FMoWSentinel',
     'FSC180k',
     'GeoPair',
     'HRPlanesV2',

@@ -5,7 +5,7 @@ Axes: b batch, k classes, h height, w width, n labelled pixels.
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import segmentation_models_pytorch as smp
@@ -16,9 +16,16 @@ from torch.optim import AdamW
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torchgeo.tasks.mixins import ClassificationMixin
 from torchmetrics import MetricCollection
-from torchmetrics.classification import MulticlassConfusionMatrix, MultilabelConfusionMatrix
+from torchmetrics.classification import (
+    MulticlassConfusionMatrix,
+    MultilabelAveragePrecision,
+    MultilabelConfusionMatrix,
+)
 
 from torchgeo_ext.errors import BadInput
+
+#: Steps of probability at which average precision is computed.
+_THRESHOLDS = 1000
 
 #: Decoders of segmentation_models_pytorch that TorchGeo's tasks do not offer, by name.
 FURTHER_DECODERS: dict[str, Callable[..., nn.Module]] = {
@@ -113,6 +120,24 @@ class LabelConfusion(MultilabelConfusionMatrix):
     def update(self, logits: Tensor, labels: Tensor) -> None:
         """Add logits (b, k) and labels (b, k), 0 or 1."""
         super().update((logits > 0).long(), labels.long())
+
+
+class LabelPrecision(MultilabelAveragePrecision):
+    """Average precision of several labels at once, at so many thresholds that memory is bounded.
+
+    It takes logits for what they are, as :class:`PixelConfusion` does.
+
+    Args:
+        num_labels: How many labels there are.
+        average: ``micro`` over all decisions, ``macro`` over labels.
+    """
+
+    def __init__(self, num_labels: int, average: Literal['micro', 'macro']) -> None:
+        super().__init__(num_labels, average, thresholds=_THRESHOLDS, validate_args=False)
+
+    def update(self, logits: Tensor, labels: Tensor) -> None:
+        """Add logits (b, k) and labels (b, k), 0 or 1."""
+        super().update(logits.sigmoid(), labels.long())
 
 
 class MaskedLabels(ClassificationMixin):

@@ -20,6 +20,7 @@ from torchgeo_ext.preprocessing import Preprocessing
 from torchgeo_ext.tasks._masked import (
     LabelConfusion,
     LabelledPixels,
+    LabelPrecision,
     LabelScores,
     PixelConfusion,
     Scores,
@@ -143,9 +144,21 @@ class SceneClassification(Classification):
             self.criterion = LabelledPixels(self.criterion, self.hparams['ignore_index'])
 
     def configure_metrics(self) -> None:
-        """Set up TorchGeo's metrics, and a count of what is confused in validation."""
+        """Set up TorchGeo's metrics, average precision of labels, and a count of confusions.
+
+        ``AverageAveragePrecision`` is the mean over labels, ``OverallAveragePrecision`` that of all
+        decisions together.
+        """
         super().configure_metrics()
         labels = self.hparams['num_labels']
+        if self.hparams['task'] == 'multilabel':
+            for metrics in (self.val_metrics, self.test_metrics):
+                metrics.add_metrics(
+                    {
+                        'OverallAveragePrecision': LabelPrecision(labels, 'micro'),
+                        'AverageAveragePrecision': LabelPrecision(labels, 'macro'),
+                    }
+                )
         self.val_confusion = (
             LabelConfusion(labels)
             if self.hparams['task'] == 'multilabel'

@@ -16,7 +16,7 @@ from tests.rasters import write_raster
 from torchgeo_ext import registry
 from torchgeo_ext.cli import main
 from torchgeo_ext.cli._fit import run
-from torchgeo_ext.models import dynamicvis, rsmamba, satmaepp, skysense
+from torchgeo_ext.models import dynamicvis, mfnet, rsmamba, satmaepp, skysense
 from torchgeo_ext.models.vmamba import SIZES
 
 ROOT = Path(__file__).parents[2]
@@ -176,6 +176,7 @@ def test_published_recipe_runs_one_step(recipe, tmp_path, monkeypatch):
     monkeypatch.setitem(rsmamba.SIZES, 'b', rsmamba.RSMambaSize(32, 2))
     monkeypatch.setitem(dynamicvis.SIZES, 'b', dynamicvis.DynamicVisSize(8, DEPTHS))
     monkeypatch.setitem(satmaepp.SIZES, 'vitl', satmaepp.SatMAEPPSize(32, 2, 2, 8))
+    monkeypatch.setitem(mfnet.SIZES, 'vitl', mfnet.SAMSize(32, 2, 2, (1,)))
     monkeypatch.setitem(skysense.SIZES, 'vitl', skysense.SkySenseSize(32, 2, 2))
     path = tmp_path / 'config.yaml'
     path.write_text(yaml.safe_dump(small(read(recipe), tmp_path)), encoding='utf-8')
@@ -228,8 +229,9 @@ def test_published_recipes_take_own_files(recipe, tmp_path, monkeypatch):
 def test_published_recipes_are_what_they_are_called():
     for recipe in PUBLISHED:
         config, (system, dataset) = read(recipe), recipe.stem.rsplit('_', 1)
-        network = config['model']['init_args']['model']
-        assert network.startswith(system), recipe
+        network = config['model']['init_args']
+        named = (network['model'], network.get('backbone', ''))
+        assert any(name.startswith(system) for name in named), recipe
         found = dataset_of(config).rpartition('.')[2].lower()
         assert found.startswith(dataset), recipe
         assert config['trainer']['default_root_dir'] == f'{recipe.stem}_run'

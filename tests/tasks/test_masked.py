@@ -160,6 +160,13 @@ def test_a_backbone_starts_from_published_weights_by_name(tmp_path, monkeypatch)
     task = segmentation(model='upernet', backbone='vmamba_tiny', weights=str(weights))
     key = 'layers.0.blocks.0.op.Ds'
     assert torch.equal(task.model.encoder.state_dict()[key], published[key])
+    # so does a network that brings its own backbone
+    monkeypatch.setitem(SIZES, 'tiny', VMambaSize(16, (2, 2, 2, 2), 0.0))
+    published = VMambaClassifier(SIZES['tiny']).state_dict()
+    torch.save({'model': published}, tmp_path / 'vmamba.pth')
+    own = {'model_args': {'width': 16, 'diagonal': False}}
+    task = segmentation(model='cvmhunet', weights=str(weights), **own)
+    assert torch.equal(task.model.encoder.state_dict()[key], published[key])
     with pytest.raises(BadParameter, match="'imagenet' is not the name of weights of vmamba_tiny"):
         segmentation(model='upernet', backbone='vmamba_tiny', weights='imagenet')
 

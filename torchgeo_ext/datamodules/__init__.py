@@ -4,6 +4,7 @@ from torchgeo_ext.datamodules.change_pairs import ChangePairDataModule
 from torchgeo_ext.datamodules.domains import DomainDataModule
 from torchgeo_ext.datamodules.geo_objects import GeoObjectDataModule
 from torchgeo_ext.datamodules.geotiff import GeoTIFFDataModule
+from torchgeo_ext.datamodules.maps import MapDataModule
 from torchgeo_ext.datamodules.objects import ObjectDataModule
 from torchgeo_ext.datamodules.places import PlaceDataModule
 from torchgeo_ext.datamodules.published_scenes import PublishedSceneDataModule
@@ -18,6 +19,7 @@ __all__ = (
     'DomainDataModule',
     'GeoObjectDataModule',
     'GeoTIFFDataModule',
+    'MapDataModule',
     'ObjectDataModule',
     'PlaceDataModule',
     'PublishedSceneDataModule',

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 from torchgeo.datamodules import NonGeoDataModule
 from torchgeo.datasets.utils import Sample
 
 from torchgeo_ext.datamodules._augment import augmentation
+from torchgeo_ext.datamodules._filled import filled_up, stack_maps
 from torchgeo_ext.datasets._objects import ObjectImages
 from torchgeo_ext.errors import BadParameter
 from torchgeo_ext.transforms import Standardise
@@ -116,7 +116,7 @@ def _stack(samples: Sequence[Sample]) -> dict[str, Any]:
     """Join tiles, filled up to one size, and give their boxes and classes as lists."""
     boxes = [name for name in ('bbox_xyxy', 'bbox') if name in samples[0]]
     return {
-        'image': _filled_up([sample['image'] for sample in samples], 0.0),
+        'image': filled_up([sample['image'] for sample in samples], 0.0),
         **{name: [sample[name] for sample in samples] for name in boxes},
         'label': [sample['label'] + 1 for sample in samples],
     }
@@ -129,17 +129,4 @@ def _stack_maps(samples: Sequence[Sample]) -> dict[str, Any]:
             'maps is true, but the dataset has no maps of what its objects cover.',
             'Choose one with outlines, such as CloudTracks, or leave maps out.',
         )
-    return {
-        'image': _filled_up([sample['image'] for sample in samples], 0.0),
-        'mask': _filled_up([sample['mask'] for sample in samples], -1),
-    }
-
-
-def _filled_up(tiles: Sequence[Tensor], value: float) -> Tensor:
-    """Join tiles (..., h, w) of several sizes."""
-    height, width = (max(tile.shape[axis] for tile in tiles) for axis in (-2, -1))
-    joined = [
-        F.pad(tile, (0, width - tile.shape[-1], 0, height - tile.shape[-2]), value=value)
-        for tile in tiles
-    ]
-    return torch.stack(joined)
+    return stack_maps(samples)

@@ -21,9 +21,13 @@ from torchgeo_ext.datasets.houston2013 import Houston2013
 from torchgeo_ext.datasets.hrplanesv2 import HRPlanesV2
 from torchgeo_ext.datasets.hrscd import HRSCD
 from torchgeo_ext.datasets.indianpines import IndianPines
+from torchgeo_ext.datasets.isprspotsdam import ISPRSPotsdam
+from torchgeo_ext.datasets.isprsvaihingen import ISPRSVaihingen
+from torchgeo_ext.datasets.landcoveraitiles import LandCoverAITiles
 from torchgeo_ext.datasets.landsatscd import LandsatSCD
 from torchgeo_ext.datasets.levircd_tiles import LEVIRCDTiles
 from torchgeo_ext.datasets.levirmci import LEVIRMCI
+from torchgeo_ext.datasets.massachusettsroads import MassachusettsRoads
 from torchgeo_ext.datasets.pavia import PaviaCentre, PaviaUniversity
 from torchgeo_ext.datasets.placed_images import PlacedImages
 from torchgeo_ext.datasets.pseudo_labels import ImageContent, change_events, write_pseudo_labels
@@ -39,6 +43,7 @@ from torchgeo_ext.datasets.star import STAR
 from torchgeo_ext.datasets.sysucd import SYSUCD
 from torchgeo_ext.datasets.tiled_raster import TiledRaster
 from torchgeo_ext.datasets.vector_labels import VectorLabels
+from torchgeo_ext.datasets.whubuilding import WHUBuilding
 from torchgeo_ext.datasets.whucd import WHUCD
 from torchgeo_ext.datasets.xbd_damage import XBDDamage
 
@@ -66,10 +71,14 @@ __all__ = (
     'GeoPair',
     'HRPlanesV2',
     'Houston2013',
+    'ISPRSPotsdam',
+    'ISPRSVaihingen',
     'ImageContent',
     'IndianPines',
     'LEVIRCDTiles',
+    'LandCoverAITiles',
     'LandsatSCD',
+    'MassachusettsRoads',
     'PaviaCentre',
     'PaviaUniversity',
     'PlacedImages',
@@ -82,6 +91,7 @@ __all__ = (
     'SpectralEarthTask',
     'TiledRaster',
     'VectorLabels',
+    'WHUBuilding',
     'XBDDamage',
     'change_events',
     'changed_classes',

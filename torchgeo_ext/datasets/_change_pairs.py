@@ -246,7 +246,7 @@ class ChangePairs(NonGeoDataset):
         """Find the files of each pair of the split, sorted by name or as listed."""
         folders, listed = self._folders(base), self._list_of(base)
         assert folders is not None
-        kinds = [_by_stem(folder) for folder in folders]
+        kinds = [by_stem(folder) for folder in folders]
         names = sorted(kinds[0]) if listed is None else _read_list(listed)
         return [
             _pair([_partner(name, folders, kinds, place, listed) for place in range(len(kinds))])
@@ -327,7 +327,7 @@ def _first(paths: Iterator[Path]) -> Path | None:
     return next((path for path in paths if path.exists()), None)
 
 
-def _by_stem(folder: Path) -> dict[str, Path]:
+def by_stem(folder: Path) -> dict[str, Path]:
     """Images of a folder by their names without suffix."""
     return {p.stem: p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES}
 

@@ -26,6 +26,7 @@ def draw_pair(
     *,
     show_titles: bool = True,
     suptitle: str | None = None,
+    names: Sequence[str] = _DATES,
 ) -> Figure:
     """Draw the images of a sample, and its ``mask`` and ``prediction`` if there are.
 
@@ -35,17 +36,18 @@ def draw_pair(
         colors: Colour of each class.
         show_titles: Write what is what above.
         suptitle: Title of the figure.
+        names: What the images are called.
     """
     step = max(1, sample['image'].shape[-1] // _SHOWN)
     views = {
         date.capitalize(): quantile_normalization(image[list(rgb), ::step, ::step]).movedim(0, -1)
-        for date, image in zip(_DATES, sample['image'], strict=False)
+        for date, image in zip(names, sample['image'], strict=False)
     }
     maps = {
         title if len(sample[key]) == 1 else f'{title} {date}': classes[::step, ::step]
         for key, title in (('mask', 'Labels'), ('prediction', 'Prediction'))
         if key in sample
-        for date, classes in zip(_DATES, sample[key], strict=False)
+        for date, classes in zip(names, sample[key], strict=False)
     }
     number = len(views) + len(maps)
     figure, axes = plt.subplots(ncols=number, figsize=(4 * number, 4), squeeze=False)

@@ -12,6 +12,8 @@ from torchgeo_ext.errors import BadParameter
 
 #: Decoders for every backbone of the registry.
 _DECODERS = ('upernet', 'fpn')
+#: Arguments of builders that tell what a network or its backbone starts from.
+_WEIGHTS = ('weights', 'backbone_weights')
 
 
 def takes_any_backbone(model: str, backbone: str) -> bool:
@@ -81,6 +83,25 @@ def refuse_weights(model: str, weights: object) -> None:
             f'weights: {model} cannot start from {weights!r} here.',
             'Leave weights out, or load a state_dict into the model of the task.',
         )
+
+
+def starting_weights(model: str, weights: WeightsEnum | str | bool | None) -> dict[str, Any]:
+    """Give the argument of a registered model's builder that tells what it starts from.
+
+    Args:
+        model: Its name.
+        weights: Published weights of it or of its backbone, or their name; nothing to start at
+            random.
+
+    Raises:
+        BadParameter: If the builder takes no weights, or there are none of that name.
+    """
+    if not weights:
+        return {}
+    taken = [name for name in _WEIGHTS if name in builder_parameters(model)]
+    if not taken or weights is True:
+        refuse_weights(model, weights)
+    return {taken[0]: published_weights(weights, model)}
 
 
 def published_weights(weights: WeightsEnum | str | bool | None, backbone: str) -> Any:

@@ -13,7 +13,7 @@ from torchgeo_ext.tasks._registered import (
     build_registered,
     freeze_parts,
     published_weights,
-    refuse_weights,
+    starting_weights,
     takes_any_backbone,
 )
 
@@ -57,7 +57,8 @@ class MaskedSegmentation(MaskedLabels, SemanticSegmentation):
             backbone: Name of its encoder in timm or segmentation_models_pytorch, or of a backbone
                 of this package or TorchGeo.
             weights: Weights of the encoder to start from: True for those of ImageNet, or their
-                name or file; for backbones of this package or TorchGeo their name alone.
+                name or file; for registered networks, and backbones of this package or TorchGeo,
+                their name alone.
             in_channels: Bands of each image.
             task: ``binary``, ``multiclass`` or ``multilabel``.
             num_classes: Number of classes of ``multiclass``.
@@ -113,9 +114,9 @@ class MaskedSegmentation(MaskedLabels, SemanticSegmentation):
                 classes=classes,
             )
         elif name in registry.models:
-            refuse_weights(name, self.weights)
+            started = starting_weights(name, self.weights)
             self.model = build_registered(
-                name, bands, {'num_classes': classes, **further}, type(self).__name__
+                name, bands, {'num_classes': classes, **started, **further}, type(self).__name__
             )
         else:
             super().configure_models()

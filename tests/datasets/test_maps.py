@@ -3,6 +3,7 @@
 import importlib
 import shutil
 
+import h5py
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -11,12 +12,14 @@ from rasterio.windows import Window
 from torch import nn
 from torchgeo.datasets import DatasetNotFoundError, LandCoverAI, RGBBandsMissingError
 
+from tests.data.agrifmcropland import data as cropland
 from tests.data.isprsvaihingen import data as vaihingen
 from tests.data.landcoverai import data as landcoverai
 from tests.data.massachusettsroads import data as roads
 from tests.data.pairs import write
 from torchgeo_ext import datasets
 from torchgeo_ext.datasets import (
+    AgriFMCropland,
     ISPRSPotsdam,
     ISPRSVaihingen,
     LandCoverAITiles,
@@ -28,8 +31,11 @@ from torchgeo_ext.errors import BadInput, BadParameter
 
 ALL = {
     kind.__name__: kind.__name__.lower()
-    for kind in (ISPRSPotsdam, ISPRSVaihingen, LandCoverAITiles, MassachusettsRoads, WHUBuilding)
-}
+    for kind in (
+        AgriFMCropland, ISPRSPotsdam, ISPRSVaihingen, LandCoverAITiles, MassachusettsRoads,
+        WHUBuilding,
+    )
+}  # fmt: skip
 
 
 @pytest.fixture(params=sorted(ALL))
@@ -45,7 +51,7 @@ def test_samples_keep_the_contract(case):
         assert len(dataset) == number[split]
     sample = dataset[len(dataset) - 1]
     assert sample['image'].dtype == torch.float32
-    assert sample['image'].shape == (len(kind.all_bands), *sample['mask'].shape)
+    assert sample['image'].shape[-3:] == (len(kind.all_bands), *sample['mask'].shape)
     assert sample['mask'].dtype == torch.int64
     assert 0 <= sample['mask'].min() < sample['mask'].max() < len(dataset.classes)
     assert len(dataset.classes) == len(dataset.colors)
@@ -68,7 +74,7 @@ def test_tiles_make_up_an_image(case):
 def test_bands_come_as_asked(case):
     kind, root, _ = case
     swapped = kind(root, bands=kind.all_bands[::-1])
-    assert torch.equal(swapped[0]['image'].flip(0), kind(root)[0]['image'])
+    assert torch.equal(swapped[0]['image'].flip(-3), kind(root)[0]['image'])
     with pytest.raises(BadParameter, match='bands'):
         kind(root, bands=['ultraviolet'])
 
@@ -152,3 +158,32 @@ def test_roads_are_background_in_the_first_version(tmp_path):
     (tmp_path / 'output' / 'train_1_m.png').unlink()
     with pytest.raises(BadInput, match='lists train_1'):
         LandCoverAITiles(tmp_path)
+
+
+def test_series_are_read_whole_or_in_part(tmp_path):
+    cropland.make(tmp_path, dates=3)
+    dataset = AgriFMCropland(tmp_path, 'val')
+    with h5py.File(tmp_path / 'h5_samples' / '2018_T31TDK_val_1.h5') as file:
+        stored, label = file['S2'][:].astype('float32'), file['label'][:].astype('int64')
+    part = dataset.read(1, Window(8, 4, 10, 12))
+    assert torch.equal(part['image'], torch.from_numpy(stored[:, :, 4:16, 8:18]))
+    assert torch.equal(part['mask'], torch.from_numpy(label[4:16, 8:18]))
+    with pytest.raises(BadInput, match='labels 0 to 1'):
+        _ = AgriFMCropland(tmp_path, classes=['land'])[0]
+
+
+@pytest.mark.parametrize(('name', 'shape'), [('S2', (3, 4, 40, 40)), ('label', (1, 40, 40))])
+def test_series_that_do_not_fit(tmp_path, name, shape):
+    cropland.make(tmp_path, dates=3)
+    path = tmp_path / 'h5_samples' / '2018_T31TDK_train_0.h5'
+    with h5py.File(path, 'a') as file:
+        del file[name]
+        file[name] = np.zeros(shape, 'uint16')
+    with pytest.raises(BadInput, match='4 bands' if name == 'S2' else 'no label of 2 axes'):
+        _ = AgriFMCropland(tmp_path)[0]
+    path.write_bytes(b'no HDF5')
+    with pytest.raises(BadInput, match='cannot be opened'):
+        AgriFMCropland(tmp_path)
+    path.unlink()
+    with pytest.raises(BadInput, match='is missing'):
+        AgriFMCropland(tmp_path)

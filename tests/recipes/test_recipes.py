@@ -16,7 +16,7 @@ from tests.rasters import write_raster
 from torchgeo_ext import registry
 from torchgeo_ext.cli import main
 from torchgeo_ext.cli._fit import run
-from torchgeo_ext.models import dynamicvis, mfnet, rsmamba, satmaepp, skysense
+from torchgeo_ext.models import agrifm, dynamicvis, mfnet, rsmamba, satmaepp, skysense
 from torchgeo_ext.models.vmamba import SIZES
 
 ROOT = Path(__file__).parents[2]
@@ -174,6 +174,7 @@ def small(config, root):
 def test_published_recipe_runs_one_step(recipe, tmp_path, monkeypatch):
     monkeypatch.setitem(SIZES, 'base', SIZES['base']._replace(depths=DEPTHS))
     monkeypatch.setitem(rsmamba.SIZES, 'b', rsmamba.RSMambaSize(32, 2))
+    monkeypatch.setitem(agrifm.SIZES, 'base', agrifm.VideoSwinSize(8, DEPTHS, DEPTHS))
     monkeypatch.setitem(dynamicvis.SIZES, 'b', dynamicvis.DynamicVisSize(8, DEPTHS))
     monkeypatch.setitem(satmaepp.SIZES, 'vitl', satmaepp.SatMAEPPSize(32, 2, 2, 8))
     monkeypatch.setitem(mfnet.SIZES, 'vitl', mfnet.SAMSize(32, 2, 2, (1,)))

@@ -2,6 +2,7 @@
 
 from torchgeo_ext.datasets._change_pairs import changed_classes
 from torchgeo_ext.datasets._combine import intersect, unite
+from torchgeo_ext.datasets.agrifmcropland import AgriFMCropland
 from torchgeo_ext.datasets.brightquestions import BRIGHTQuestions
 from torchgeo_ext.datasets.cdd import CDD
 from torchgeo_ext.datasets.changechat import ChangeChat105k
@@ -60,6 +61,7 @@ __all__ = (
     'STAR',
     'SYSUCD',
     'WHUCD',
+    'AgriFMCropland',
     'BRIGHTQuestions',
     'ChangeChat105k',
     'CloudTracks',

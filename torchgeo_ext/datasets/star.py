@@ -11,9 +11,10 @@ import torch
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
+from torchgeo_ext.datasets._hdf5 import opened_hdf5
 from torchgeo_ext.datasets._missing import PublishedNotFoundError
 from torchgeo_ext.datasets._objects import ObjectImage, ObjectImages, outlines_of
-from torchgeo_ext.errors import BadInput, MissingDependency
+from torchgeo_ext.errors import BadInput
 
 _BOXES = 'STAR-SGG-with-attri.h5'
 _NAMES = 'STAR-SGG-dicts-with-attri.json'
@@ -168,14 +169,7 @@ def _rows(tables: Mapping[str, NDArray[Any]], kind: str, number: int) -> slice:
 
 
 def _read_tables(path: Path) -> Mapping[str, NDArray[Any]]:
-    try:
-        import h5py
-    except ImportError as error:
-        raise MissingDependency(
-            f'{path} needs the package h5py, which is not installed.',
-            "Install it with: pip install 'torchgeo_ext[hdf5]'.",
-        ) from error
     kinds = ('labels', 'segmentation_2000', 'relationships', 'predicates')
     ends = [f'img_to_{end}_{kind}' for end in ('first', 'last') for kind in ('box', 'rel')]
-    with h5py.File(path) as file:
+    with opened_hdf5(path) as file:
         return {name: file[name][:] for name in (*kinds, *ends)}

@@ -11,12 +11,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torchgeo.tasks import SpatioTemporalSegmentation
+from torchvision.models import WeightsEnum
 
 from torchgeo_ext.errors import BadParameter
 from torchgeo_ext.models.utae import DatedLogits
 from torchgeo_ext.tasks._history import HistoryDecoder
 from torchgeo_ext.tasks._masked import MaskedLabels
-from torchgeo_ext.tasks._registered import build_registered
+from torchgeo_ext.tasks._registered import build_registered, starting_weights
 
 #: Seconds of a day.
 _DAY = 86_400
@@ -46,6 +47,7 @@ class SeriesSegmentation(MaskedLabels, SpatioTemporalSegmentation):
     def __init__(
         self,
         model: str = 'utae',
+        weights: WeightsEnum | str | None = None,
         in_channels: int = 10,
         task: Literal['binary', 'multiclass', 'multilabel'] = 'multiclass',
         num_classes: int | None = None,
@@ -64,6 +66,7 @@ class SeriesSegmentation(MaskedLabels, SpatioTemporalSegmentation):
 
         Args:
             model: Name of a registered network of series, such as ``utae`` or ``agrifm_base``.
+            weights: Published weights to start from, or their name, for networks that have some.
             in_channels: Bands of each date.
             task: ``binary``, ``multiclass`` or ``multilabel``.
             num_classes: Number of classes of ``multiclass``.
@@ -79,17 +82,21 @@ class SeriesSegmentation(MaskedLabels, SpatioTemporalSegmentation):
             patience: Epochs without a better validation loss until the learning rate drops.
 
         Raises:
-            BadParameter: If the network is not known, does not take these arguments, or does not
-                tell what it sees of single dates while these are to be predicted.
+            BadParameter: If the network is not known, does not take these arguments or weights, or
+                does not tell what it sees of single dates while these are to be predicted.
+            MissingWeights: If weights are not here and cannot be downloaded.
         """
-        # every argument is read from the hyperparameters, which TorchGeo's task saves
+        self.weights = weights
+        # every other argument is read from the hyperparameters, which TorchGeo's task saves
         super().__init__()
 
     def configure_models(self) -> None:
         """Build the network, and what predicts dates."""
         name = self.hparams['model']
         outputs = self.hparams['num_classes'] or self.hparams['num_labels'] or 1
-        arguments = {'num_classes': outputs} | dict(self.hparams['model_args'] or {})
+        started = starting_weights(name, self.weights)
+        further = dict(self.hparams['model_args'] or {})
+        arguments = {'num_classes': outputs} | started | further
         self.model = build_registered(
             name, self.hparams['in_channels'], arguments, type(self).__name__
         )

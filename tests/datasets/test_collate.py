@@ -1,3 +1,4 @@
+import pytest
 import torch
 
 from torchgeo_ext.datasets import collate_samples, unbind_samples
@@ -42,3 +43,28 @@ def test_unbinding_undoes_it():
         assert torch.equal(before['doy'], after['doy'])
         assert before.get('text') == after.get('text')
     assert unbind_samples({}) == []
+
+
+def test_what_lies_one_after_another_is_not_copied():
+    memory = torch.arange(24.0).view(4, 2, 3)
+    batch = collate_samples([{'image': one} for one in memory])
+    assert torch.equal(batch['image'], memory)
+    assert batch['image'].data_ptr() == memory.data_ptr()
+
+
+@pytest.mark.parametrize(
+    'images',
+    [
+        lambda memory: [memory[0], memory[2]],
+        lambda memory: [memory[1], memory[0]],
+        lambda memory: [memory[0], memory[0]],
+        lambda memory: [memory[0].T, memory[1].T],
+        lambda memory: [memory[0], memory[1].clone()],
+    ],
+)
+def test_what_lies_elsewhere_is_copied(images):
+    memory = torch.arange(24.0).view(4, 2, 3)
+    images = images(memory)
+    batch = collate_samples([{'image': one} for one in images])
+    assert torch.equal(batch['image'], torch.stack(images))
+    assert batch['image'].untyped_storage().data_ptr() != memory.untyped_storage().data_ptr()

@@ -424,6 +424,43 @@ def test_a_batch_is_read_as_its_samples_are(tmp_path, workers):
         assert all(torch.equal(value, other[key]) for key, value in one.items())
 
 
+def test_images_of_a_batch_are_read_where_the_batch_has_them(tmp_path):
+    dataset = TiledRaster(*write_pair_of_layers(tmp_path))
+    samples = dataset.__getitems__(list(TiledSampler(dataset, size=16)))
+    batch = collate_samples(samples)
+    assert batch['image'].data_ptr() == samples[0]['image'].data_ptr()
+    assert torch.equal(batch['image'], torch.stack([sample['image'] for sample in samples]))
+
+
+@pytest.mark.parametrize('workers', [0, 2])
+def test_batches_of_patches_beyond_the_rim_and_of_what_is_missing(tmp_path, workers):
+    values = np.arange(2 * 20 * 20, dtype='float32').reshape(2, 20, 20)
+    values[:, 9, 9] = -1
+    dataset = TiledRaster(write_raster(tmp_path / 'a.tif', values, nodata=-1))
+    dataset.fill = np.array([3, 4], 'float32')
+    x, y, t = dataset.bounds
+    pixel = dataset.res[0]
+    patches = [
+        (
+            slice(x.start + shift * pixel, x.start + (shift + 16) * pixel),
+            slice(y.start + shift * pixel, y.start + (shift + 16) * pixel),
+            t,
+        )
+        for shift in (-8, 2, 12)
+    ]
+    expected = [dataset[patch] for patch in patches]
+    loader = DataLoader(
+        dataset, 3, sampler=patches, num_workers=workers, collate_fn=collate_samples
+    )
+    (batch,) = loader
+    for sample, other in zip(unbind_samples(batch), expected, strict=True):
+        assert torch.equal(sample['image'], other['image'])
+        missing = ~sample['mask_valid']
+        assert missing.any()
+        for band, fill in zip(sample['image'], (3, 4), strict=True):
+            assert (band[missing] == fill).all()
+
+
 def test_an_error_in_a_batch_is_that_of_its_patch(tmp_path):
     dataset = TiledRaster(*write_pair_of_layers(tmp_path))
     x, y, t = dataset.bounds

@@ -209,9 +209,14 @@ class Scene:
                 there.maps[name][:] = values
         self._kept = kept
 
-    def read(self, window: Window) -> Pixels:
-        """Read a window that lies inside of the grid."""
-        return self._read(window) if self._kept is None else self._kept.part(window)
+    def read(self, window: Window, out: NDArray[np.float32] | None = None) -> Pixels:
+        """Read a window that lies inside of the grid.
+
+        Args:
+            window: The window.
+            out: (t, c, h, w) memory for the image, used unless it is kept or has other layers.
+        """
+        return self._read(window, out) if self._kept is None else self._kept.part(window)
 
     def moved(self, grid: Grid, others: Sequence['Scene'] = ()) -> 'Scene':
         """Give the same on another grid, joined with other scenes of the same dates.
@@ -232,10 +237,10 @@ class Scene:
             _open=None,
         )
 
-    def _read(self, window: Window) -> Pixels:
+    def _read(self, window: Window, out: NDArray[np.float32] | None = None) -> Pixels:
         if self._open is None:
             self._open = _Readers(self)
-        pixels = self._open.read(window)
+        pixels = self._open.read(window, None if self.layers else out)
         for read in self._open.layers:
             pixels = pixels.beside(read(window))
         return pixels
@@ -258,8 +263,8 @@ class _Readers:
         self._inputs = scene.inputs
         self.layers = [layer.on(grid, scene.time) for layer in scene.layers]
 
-    def read(self, window: Window) -> Pixels:
-        image, measured = self._images(window)
+    def read(self, window: Window, out: NDArray[np.float32] | None) -> Pixels:
+        image, measured = self._images(window, out)
         for date, mosaic in enumerate(self._clouds):
             values, known = mosaic.read(window)
             measured[date] &= ~(known & self._rule.clouds(values[0]))
@@ -274,16 +279,18 @@ class _Readers:
             return Pixels(image, measured, nothing, maps)
         return Pixels(image, measured, _where(counted, self._labels(window)), maps)
 
-    def _images(self, window: Window) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        if len(self._dates) == 1:
-            values, valid = self._dates[0].read(window)
-            return values[None], valid[None]
+    def _images(
+        self, window: Window, out: NDArray[np.float32] | None
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         shape = window.height, window.width
-        image = np.empty((len(self._dates), self._dates[0].bands, *shape), dtype=np.float32)
+        if out is None:
+            out = np.empty((len(self._dates), self._dates[0].bands, *shape), dtype=np.float32)
+        if len(self._dates) == 1:
+            return out, self._dates[0].read(window, out[0])[1][None]
         measured = np.empty((len(self._dates), *shape), dtype=bool)
         for date, mosaic in enumerate(self._dates):
-            measured[date] = mosaic.read(window, image[date])[1]
-        return image, measured
+            measured[date] = mosaic.read(window, out[date])[1]
+        return out, measured
 
 
 def _where(counted: NDArray[np.bool_], labels: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -7,7 +7,6 @@ slice in coordinates, as TorchGeo's samplers make them, or an :class:`ExactSlice
 
 import copy
 import functools
-import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, Self, runtime_checkable
 
@@ -25,12 +24,13 @@ from torch.utils.data import get_worker_info
 from torchgeo.datasets import GeoDataset
 from torchgeo.datasets.utils import GeoSlice, Sample
 
+from torchgeo_ext.datasets._batch import one_after_another
 from torchgeo_ext.datasets._classes import IGNORE, LabelClass
 from torchgeo_ext.datasets._combine import intersect, unite
 from torchgeo_ext.datasets._dates import ALWAYS
 from torchgeo_ext.datasets._geometry import GridTree, is_geographic, outline, project_box
 from torchgeo_ext.datasets._scene import Pixels, Scene, pad
-from torchgeo_ext.datasets._threads import threads
+from torchgeo_ext.datasets._threads import each
 from torchgeo_ext.datasets._windows import inside
 from torchgeo_ext.inference.globe import to_degrees
 from torchgeo_ext.inference.grid import Grid
@@ -161,11 +161,14 @@ class SceneDataset(GeoDataset):
         """Read a window of a scene, extended where it reaches beyond the raster."""
         return self._pixels(self.scenes[scene], window)
 
-    def _pixels(self, scene: Scene, window: Window) -> Pixels:
+    def _pixels(
+        self, scene: Scene, window: Window, out: NDArray[np.float32] | None = None
+    ) -> Pixels:
+        """Read, if that is possible into ``out`` (t, c, h, w)."""
         within = inside(window, scene.grid)
         if not (within.width and within.height):
             return self._nothing(window)
-        pixels = scene.read(within)
+        pixels = scene.read(within, out if within == window else None)
         if self._where is not None:
             used = self._where(scene.grid, within)
             mask = np.where(used, pixels.mask, IGNORE)
@@ -202,45 +205,64 @@ class SceneDataset(GeoDataset):
         Raises:
             IndexError: If no raster matches.
         """
-        return self._sample(self._read(index))
+        return self.__getitems__([index])[0]
 
     def __getitems__(self, indices: Sequence[GeoSlice]) -> list[Sample]:
         """Read the samples of a batch, as loaders ask for them.
 
         Where no worker processes do so already, several are read at once. What is random in
-        transforms is drawn in the order of the batch.
+        transforms is drawn in the order of the batch. Images of one shape lie one after another in
+        memory, for :func:`collate_samples` to take them as they are.
 
         Args:
             indices: As for a single sample.
         """
-        cores = 1 if get_worker_info() is not None else min(_MOST_THREADS, os.cpu_count() or 1)
-        if cores == 1 or all(scene.kept for scene in self.scenes):
-            return [self[index] for index in indices]
-        return [self._sample(read) for read in threads(cores).map(self._read, indices)]
+        places = [self._locate(index) for index in indices]
+        images = one_after_another([self._image_shape(place) for place in places])
+        kept = all(place.scene.kept for place in places)
+        read = each(
+            self._read,
+            list(zip(places, images, strict=True)),
+            # what a thread has read of a file lately, the others have not
+            near=[(id(place.scene), place.window.row_off) for place in places],
+            most=1 if kept or get_worker_info() is not None else _MOST_THREADS,
+        )
+        return [self._sample(*parts) for parts in zip(places, images, read, strict=True)]
 
-    def _read(self, index: GeoSlice) -> '_Read':
-        dates = None
-        if isinstance(index, ExactSlice):
-            scene, window, core = self.scenes[index.scene], index.window, index.core
-            if self.row_per_date and len(index) == 3:
-                dates = self._dates_in(scene, index[2])
-        else:
+    def _locate(self, index: GeoSlice) -> '_Place':
+        if not isinstance(index, ExactSlice):
             scene, window, dates = self._find(index)
-            core = window
-        return _Read(scene, window, core, dates, self._pixels(scene, window))
+            return _Place(scene, window, window, dates)
+        scene, dates = self.scenes[index.scene], None
+        if self.row_per_date and len(index) == 3:
+            dates = self._dates_in(scene, index[2])
+        return _Place(scene, index.window, index.core, dates)
 
-    def _sample(self, read: '_Read') -> Sample:
-        scene, window, core, dates, pixels = read
-        image, measured = pixels.image, pixels.measured
-        if dates is not None:
-            image, measured = image[dates], measured[dates]
+    def _image_shape(self, place: '_Place') -> tuple[int, int, int, int]:
+        dates = len(place.scene.dates if place.dates is None else place.dates)
+        return dates, len(self.bands), place.window.height, place.window.width
+
+    def _read(self, place: '_Place', image: torch.Tensor) -> tuple[Pixels, NDArray[np.bool_]]:
+        """Read an image (t, c, h, w) and return what else was read, and where it is measured."""
+        out = image.numpy()
+        pixels = self._pixels(place.scene, place.window, out if place.dates is None else None)
+        values, measured = pixels.image, pixels.measured
+        if place.dates is not None:
+            values, measured = values[place.dates], measured[place.dates]
+        if not np.may_share_memory(values, out):
+            np.copyto(out, values)
         if not measured.all():
-            image = np.where(measured[:, None], image, self.fill[:, None, None])
-        elif scene.kept:
-            image = image.copy()
+            np.copyto(out, self.fill[:, None, None], where=~measured[:, None])
+        return pixels, measured
+
+    def _sample(
+        self, place: '_Place', image: torch.Tensor, read: tuple[Pixels, NDArray[np.bool_]]
+    ) -> Sample:
+        scene, window, core, dates = place
+        pixels, measured = read
         mask = _only_core(pixels.mask, window, core) if self.labelled else None
         sample = self._shape(
-            torch.from_numpy(image),
+            image,
             torch.from_numpy(measured.copy() if scene.kept else measured),
             None if mask is None else torch.from_numpy(mask.copy() if scene.kept else mask),
         )
@@ -257,8 +279,8 @@ class SceneDataset(GeoDataset):
         sample['bounds'] = torch.tensor(bounds, dtype=torch.float64)
         sample['transform'] = torch.tensor(transform, dtype=torch.float64)
         if scene.grid.crs is not None:
-            place = to_degrees(scene.grid.crs, *_middle(transform, window))
-            sample['point'] = torch.tensor(place, dtype=torch.float64)
+            place_in_degrees = to_degrees(scene.grid.crs, *_middle(transform, window))
+            sample['point'] = torch.tensor(place_in_degrees, dtype=torch.float64)
         return sample if self.transforms is None else self.transforms(sample)
 
     def _shape(
@@ -392,14 +414,13 @@ class SceneDataset(GeoDataset):
         return [(images[0].path, time or ALWAYS) for images, time in dates if images]
 
 
-class _Read(NamedTuple):
-    """The pixels of a patch and where they are from."""
+class _Place(NamedTuple):
+    """Where a sample is."""
 
     scene: Scene
     window: Window
     core: Window
     dates: NDArray[np.intp] | None
-    pixels: Pixels
 
 
 def _tensor(values: NDArray[Any]) -> torch.Tensor:

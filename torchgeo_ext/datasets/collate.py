@@ -7,13 +7,16 @@ import torch
 from torch.utils.data import default_collate
 from torchgeo.datasets.utils import Sample
 
+from torchgeo_ext.datasets._batch import already_joined
+
 
 def collate_samples(samples: Sequence[Sample]) -> dict[str, Any]:
     """Join samples to a batch.
 
     Tensors of one shape and type are stacked, numbers become a tensor. All else stays a list with
     an entry per sample: text, file names, tensors of different shapes such as series of different
-    lengths; None stands for what a sample lacks.
+    lengths; None stands for what a sample lacks. Tensors that lie one after another in memory, as
+    our datasets read the images of a batch, are not copied: the batch is a view of them.
 
     Args:
         samples: One or more samples.
@@ -50,8 +53,11 @@ def _join(values: list[Any]) -> Any:
             and value.dtype == first.dtype
             for value in values
         )
+        if not alike:
+            return values
+        joined = already_joined(values)
         # in a worker it writes into memory that the main process shares
-        return default_collate(values) if alike else values
+        return default_collate(values) if joined is None else joined
     if all(isinstance(value, int | float) for value in values):
         return torch.tensor(values)
     return values

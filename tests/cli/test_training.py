@@ -226,3 +226,19 @@ def test_transforms_and_samplers_by_class_path(segmentation, tmp_path):
     }
     config.write_text(yaml.safe_dump(content), encoding='utf-8')
     assert fit(config) == 0
+
+
+def test_samplers_of_hard_examples_from_yaml(segmentation, tmp_path):
+    config = init(segmentation, tmp_path)
+    content = yaml.safe_load(config.read_text(encoding='utf-8'))
+    content['data']['init_args']['sampler'] = {
+        'class_path': 'HardExampleSampler', 'init_args': {'hard': 0.8},
+    }  # fmt: skip
+    content['trainer']['callbacks'] = ['torchgeo_ext.datamodules.losses.TellLosses']
+    config.write_text(yaml.safe_dump(content), encoding='utf-8')
+    assert fit(config) == 0
+    last = tmp_path / 'training_run' / 'checkpoints' / 'last.ckpt'
+    kept = torch.load(last, weights_only=True)['callbacks']['TellLosses']
+    assert len(kept['losses']) == len(kept['tile_ids'].unique()) > 0
+    assert main(['fit', '--config', str(config), *TINY, '--trainer.max_epochs', '2',
+                 '--ckpt_path', 'last']) == 0  # fmt: skip

@@ -138,6 +138,18 @@ class TestValidFraction:
             list(sampler)
 
 
+def test_patches_without_a_cell_of_weight_are_left_out(land, fields):
+    weights = np.zeros((16, 20))
+    weights[2:4, 2:4] = 1
+    arguments = {'size': 16, 'features': fields, 'length': 20, 'seed': 0}
+    sampler = PolygonSampler(land, weights=[weights], cell=4, **arguments)
+    assert {cut.tile_id for cut in sampler.cuts()} == {0, 3}
+    with pytest.raises(BadInput, match='positive weight'):
+        list(PolygonSampler(land, weights=[np.zeros((16, 20))], cell=4, **arguments))
+    with pytest.raises(BadParameter, match='shapes'):
+        PolygonSampler(land, weights=[weights], cell=5, **arguments)
+
+
 def test_plain_datasets_and_small_rasters(fields):
     assert len(list(PolygonSampler(Plain(grid_of(12, 12)), size=16, features=fields, seed=0))) == 2
 

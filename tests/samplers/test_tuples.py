@@ -250,3 +250,11 @@ class TestDates:
         sampler = PairSampler(plain, size=8, dates=strategy, length=60, seed=0)
         months = {patch[2].start.month for pair in sampler for patch in pair}
         assert months == {1, 4, 7, 10}
+
+    def test_phases_of_another_year(self):
+        strategy = TwoPhases(lambda place: (ndvi, [f'2016{month[4:]}' for month in MONTHS]))
+        plain = Plain(*[grid_of(40, 40)] * 12, dates=MONTHS)
+        ndvi = 0.5 - 0.4 * np.cos(2 * np.pi * np.arange(12) / 12)
+        sampler = PairSampler(plain, size=8, dates=strategy, length=60, seed=0)
+        months = {patch[2].start.month for pair in sampler for patch in pair}
+        assert months == {1, 4, 7, 10}

@@ -7,7 +7,7 @@ import logging
 import math
 import operator
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 from torch import Tensor, nn
 from torchgeo.datamodules import GeoDataModule
+from torchgeo.datasets import GeoDataset
 from torchgeo.datasets.utils import Sample
 
 from torchgeo_ext.bundles.checkpoint import DATA_CARD
@@ -43,6 +44,7 @@ from torchgeo_ext.samplers import (
     TiledSampler,
     class_weights,
 )
+from torchgeo_ext.samplers._sampler import PatchSampler, Size
 from torchgeo_ext.samplers.cell_weights import Balance
 from torchgeo_ext.sensors import SensorBand
 from torchgeo_ext.transforms import Standardise
@@ -122,6 +124,13 @@ class GeoTIFFDataModule(GeoDataModule):
             the bands; by default those of the training blocks are computed.
         balance: Draw patches with rare classes more often: not at all, so that all classes are
             drawn equally often (``inverse``), or half-way (``square_root``).
+        sampler: Draws the training patches, where there are training labels; by default
+            :class:`~torchgeo_ext.samplers.SeededRandomSampler`. Any of ours whose places can be
+            weighed, such as ``BalancedChangeSampler``, ``HardExampleSampler`` (see
+            :mod:`torchgeo_ext.datamodules.losses`), ``PolygonSampler`` and ``StratifiedSampler``,
+            without dataset, size, length, seed, weights and cell, which come from here. Those that
+            go by something of their own take no notice of how much ``balance`` and ``weights`` give
+            a place.
         weights: What makes places deserve to be drawn more often besides, such as
             :class:`~torchgeo_ext.samplers.RasterWeight`.
         unlabelled: Share of training patches to draw where there are no labels, 0 to 1, for
@@ -174,6 +183,7 @@ class GeoTIFFDataModule(GeoDataModule):
         test_fold: int | None = None,
         statistics: str | None = None,
         balance: Balance = 'none',
+        sampler: Callable[[GeoDataset, Size], PatchSampler] | None = None,
         weights: CellWeights | None = None,
         unlabelled: float = 0.0,
         transforms: list[nn.Module] | None = None,
@@ -229,6 +239,7 @@ class GeoTIFFDataModule(GeoDataModule):
             )
         self.statistics = None if statistics is None else under(root, statistics)
         self.balance: Balance = balance
+        self._make_sampler: Callable[..., PatchSampler] = sampler or SeededRandomSampler
         self.weights = weights
         self.unlabelled = unlabelled
         self.collate_fn = collate_samples  # type: ignore[assignment]  # takes more than TorchGeo's
@@ -309,7 +320,7 @@ class GeoTIFFDataModule(GeoDataModule):
         self._check_counts()
         self._standardise(self.survey.values)
         self.train_dataset = self._part(TRAINING)
-        self.train_sampler = SeededRandomSampler(
+        self.train_sampler = self._make_sampler(
             self.train_dataset,
             size=self.patch_size,
             length=self._epoch_length(),

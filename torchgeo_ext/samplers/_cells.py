@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
-from torchgeo_ext.errors import BadInput
+from torchgeo_ext.errors import BadInput, BadParameter
 from torchgeo_ext.inference.grid import Grid
 from torchgeo_ext.inference.reader import RasterSource
 from torchgeo_ext.progress import Progress, silent
@@ -84,6 +84,40 @@ class CellSums:
             table[bottom, right] - table[top, right] - table[bottom, left] + table[top, left]
         )
         return sums
+
+
+def positive_cells(
+    weights: Sequence[NDArray[Any]], cell: int, grids: Sequence[Grid]
+) -> list[CellSums]:
+    """Prepare telling which windows of rasters hold a cell with a positive weight.
+
+    Args:
+        weights: For each raster (rows, columns) weights.
+        cell: Height and width of a cell in pixels.
+        grids: The rasters.
+
+    Raises:
+        BadParameter: If there are not as many rasters or cells.
+    """
+    check_cells(weights, cell, grids)
+    return [
+        CellSums(np.asarray(array) > 0, cell, grid)
+        for array, grid in zip(weights, grids, strict=True)
+    ]
+
+
+def check_cells(weights: Sequence[NDArray[Any]], cell: int, grids: Sequence[Grid]) -> None:
+    """See that there is a weight for each cell of each raster.
+
+    Raises:
+        BadParameter: If not.
+    """
+    shapes = [cell_shape(grid, cell) for grid in grids]
+    if [np.shape(array) for array in weights] != shapes:
+        raise BadParameter(
+            f'weights: shapes {[np.shape(array) for array in weights]} are not those of cells of '
+            f'{cell} pixels, {shapes}.'
+        )
 
 
 class CellChoice:

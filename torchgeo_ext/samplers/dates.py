@@ -70,7 +70,7 @@ class TwoSeasons:
         """Choose two of the times a place was seen at."""
         days = np.array([time.mid.day_of_year for time in times], dtype=np.float64)
         anchor = int(random.integers(len(times)))
-        distance = np.abs((days - days[anchor] + _YEAR / 2) % _YEAR - _YEAR / 2)
+        distance = _apart_in_year(days, days[anchor])
         far = np.flatnonzero(distance >= self.apart) if self.apart else np.arange(len(times))
         far = far[far != anchor]
         if not len(far):
@@ -83,7 +83,8 @@ class TwoPhases:
     """Choose two dates of different phases of the local growing season.
 
     Calendar seasons mean little in the tropics or in drylands; here the vegetation of each place
-    sets its dates, see :func:`greenness_dates`.
+    sets its dates, see :func:`greenness_dates`. Of each phase the image counts that is nearest to
+    it within the year, whatever the years; of several the one nearest in time.
 
     Args:
         series: Gives the NDVI (n,) and dates (n,) of a place (a point in the dataset's reference
@@ -99,10 +100,8 @@ class TwoPhases:
     ) -> tuple[int, int]:
         """Choose two of the times a place was seen at."""
         phases = greenness_dates(*self.series(place), self.quantiles)
-        middles = np.array([np.datetime64(time.mid, 'ns') for time in times])
-        nearest = np.unique(
-            [np.abs(middles - phase.astype('datetime64[ns]')).argmin() for phase in phases]
-        )
+        days = np.array([np.datetime64(time.mid, 'D') for time in times])
+        nearest = np.unique([_nearest_in_year(days, phase) for phase in phases])
         positions = two_dates([times[number] for number in nearest], place, random)
         return int(nearest[positions[0]]), int(nearest[positions[1]])
 
@@ -144,8 +143,8 @@ def greenness_dates(
     values, days = values[known], days[known]
     if not len(values):
         raise BadParameter('ndvi: there is no value.')
-    season = (days - days.astype('datetime64[Y]')).astype(np.float64)
-    between = np.abs((season[:, None] - season + _YEAR / 2) % _YEAR - _YEAR / 2)
+    season = _day_of_year(days)
+    between = _apart_in_year(season[:, None], season)
     values = np.nanmedian(np.where(between <= smooth / 2, values, np.nan), axis=1)
     low, high = int(values.argmin()), int(values.argmax())
     # days since the least green one, in the year of the greenest
@@ -159,6 +158,22 @@ def greenness_dates(
         else:
             found |= {_nearest(away, limb) for limb in limbs}
     return np.sort(days[sorted(found)])
+
+
+def _day_of_year(days: NDArray[np.datetime64]) -> NDArray[np.float64]:
+    """Count the days since the year of each day began."""
+    return (days - days.astype('datetime64[Y]')).astype(np.float64)
+
+
+def _apart_in_year(days: NDArray[np.float64], others: Any) -> NDArray[np.float64]:
+    """Give the distance of days of the year, the shorter way round."""
+    apart: NDArray[np.float64] = np.abs((days - others + _YEAR / 2) % _YEAR - _YEAR / 2)
+    return apart
+
+
+def _nearest_in_year(days: NDArray[np.datetime64], phase: np.datetime64) -> int:
+    in_year = _apart_in_year(_day_of_year(days), _day_of_year(np.array(phase)))
+    return int(np.lexsort([np.abs((days - phase).astype(np.float64)), in_year])[0])
 
 
 def _nearest(away: NDArray[Any], limb: NDArray[np.bool_]) -> int:

@@ -56,10 +56,6 @@ class HardExampleSampler(SeededRandomSampler):
         self.drawn: list[int] = []
         self._losses: dict[int, float] = {}
         self._even = self._choices[0][1]
-        weights = kwargs.get('weights')
-        self._drawable = [
-            np.asarray(array) > 0 for array in (self._open if weights is None else weights)
-        ]
 
     def cuts(self) -> Iterator[Cut]:
         """Yield the exact pixels of this process's share of an epoch."""
@@ -145,10 +141,7 @@ class HardExampleSampler(SeededRandomSampler):
             part.reshape(array.shape)
             for part, array in zip(np.split(weights, cuts), self._open, strict=True)
         ]
-        by_loss = self._choice(
-            [np.where(drawn, part, 0) for part, drawn in zip(parts, self._drawable, strict=True)]
-        )
-        self._choices = [(self.hard, by_loss), (1 - self.hard, self._even)]
+        self._choices = [(self.hard, self._choice(parts)), (1 - self.hard, self._even)]
 
 
 def _numbers(values: Sequence[float] | torch.Tensor | None) -> Any:

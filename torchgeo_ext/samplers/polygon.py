@@ -2,7 +2,7 @@
 
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from torchgeo.datasets import GeoDataset
 from torchgeo.samplers import Units
 
 from torchgeo_ext.errors import BadInput, BadParameter
+from torchgeo_ext.samplers._cells import positive_cells
 from torchgeo_ext.samplers._patches import Cut
 from torchgeo_ext.samplers._place import features_to_pixels
 from torchgeo_ext.samplers._sampler import PatchSampler, Seeded, Size, per_process
@@ -39,8 +40,11 @@ class PolygonSampler(PatchSampler):
             0.5 the feature may lie on the edge.
         length: Patches per epoch, over all processes; by default one per feature. All features are
             gone over before any comes again, but for those that no patch shows with enough
-            measurements.
+            measurements or weight.
         seed: Seed of the drawing; by default that of torch, so that ``seed_everything`` rules.
+        weights: For each raster a (rows, columns) array of cells; patches that do not hold the
+            whole of a cell with a positive weight are left out.
+        cell: Height and width of a cell in pixels, needed with ``weights``.
         units: Whether ``size`` is in pixels or in units of the dataset's reference system.
         roi: Features outside of this region are left out.
         toi: Time to sample from: rasters of other times are left out.
@@ -52,8 +56,9 @@ class PolygonSampler(PatchSampler):
         world_size: Number of processes.
 
     Raises:
-        BadInput: If no feature lies on a raster, or none is among enough measurements.
-        BadParameter: If ``jitter`` is out of range, or ``roi`` or ``toi`` leave nothing.
+        BadInput: If no feature lies on a raster, or none is among enough measurements or weight.
+        BadParameter: If ``jitter`` is out of range, ``weights`` do not fit the rasters, or ``roi``
+            or ``toi`` leave nothing.
     """
 
     strategy = 'random'
@@ -67,6 +72,8 @@ class PolygonSampler(PatchSampler):
         jitter: float = 0.0,
         length: int | None = None,
         seed: int | None = None,
+        weights: Sequence[NDArray[Any]] | None = None,
+        cell: int = 1,
         units: Units = Units.PIXELS,
         roi: Any | None = None,
         toi: pd.Interval | None = None,
@@ -93,6 +100,7 @@ class PolygonSampler(PatchSampler):
         self._validity = (
             Validity(self.place, self.size, min_valid, valid, dataset, cache) if min_valid else None
         )
+        self._weighty = None if weights is None else positive_cells(weights, cell, self.place.grids)
         self.length = length or len(self._numbers)
 
     def __len__(self) -> int:
@@ -120,16 +128,18 @@ class PolygonSampler(PatchSampler):
             if not found:
                 raise BadInput(
                     f'features: no patch of {self.size[0]} x {self.size[1]} pixels with one of '
-                    f'them holds enough valid pixels.',
+                    f'them holds enough valid pixels, or a cell with a positive weight.',
                     'Choose a smaller size or min_valid.',
                 )
 
     def _is_enough(self, cut: Cut) -> bool:
-        """Tell whether a patch holds enough measurements."""
-        if self._validity is None:
-            return True
+        """Tell whether a patch holds enough measurements, and a place that may be drawn."""
         top, left = np.array([cut.window.row_off]), np.array([cut.window.col_off])
-        return bool(self._validity.enough(cut.scene, top, left)[0])
+        if self._weighty is not None:
+            held = self._weighty[cut.scene].within(top, left, self.size)
+            if not held[0]:
+                return False
+        return self._validity is None or bool(self._validity.enough(cut.scene, top, left)[0])
 
     def _find(self, features: str) -> dict[int, list[tuple[int, Any]]]:
         """Find the rasters of each feature and its shape on them in pixels."""

@@ -12,9 +12,8 @@ from torchgeo.datasets import GeoDataset
 from torchgeo.samplers import Units
 
 from torchgeo_ext.errors import BadInput, BadParameter
-from torchgeo_ext.samplers._cells import CellChoice
+from torchgeo_ext.samplers._cells import CellChoice, check_cells
 from torchgeo_ext.samplers._patches import Cut
-from torchgeo_ext.samplers._place import cell_shape
 from torchgeo_ext.samplers._sampler import PatchSampler, Seeded, Size, per_process
 from torchgeo_ext.samplers._validity import Valid, Validity
 
@@ -44,7 +43,8 @@ class SeededRandomSampler(PatchSampler):
             Several processes need ``seed`` or ``seed_everything``.
         weights: For each raster a (rows, columns) array: how likely each of its cells is. A patch
             always contains the whole of the cell it was drawn for, as far as that lies in ``roi``.
-            By default a cell is as likely as it is large.
+            By default a cell is as likely as it is large. Samplers that go by something else draw
+            among the cells that have a weight.
         cell: Height and width of a cell in pixels, at most those of a patch; by default half a
             patch.
         units: Whether ``size`` is in pixels or in units of the dataset's reference system.
@@ -90,12 +90,18 @@ class SeededRandomSampler(PatchSampler):
             raise BadParameter(f'cell: {self.cell} is larger than a patch of {self.size} pixels.')
         self._bounded = roi is not None
         self._open = self._open_cells()
+        area = sum(int(cells.sum()) for cells in self._open)
         self._choices = [(1.0, self._choice(weights))]
+        if weights is not None:
+            # for samplers that choose by something else among what may be drawn
+            self._open = [
+                np.where(np.asarray(array) > 0, here, 0)
+                for array, here in zip(weights, self._open, strict=True)
+            ]
         self._seeded = Seeded(seed)
         self._validity = (
             Validity(self.place, self.size, min_valid, valid, dataset, cache) if min_valid else None
         )
-        area = sum(int(cells.sum()) for cells in self._open)
         self.length = length or max(1, round(area / (self.size[0] * self.size[1])))
 
     def __len__(self) -> int:
@@ -226,12 +232,7 @@ class SeededRandomSampler(PatchSampler):
         """
         if weights is None:
             return CellChoice(self._open)
-        shapes = [cell_shape(grid, self.cell) for grid in self.place.grids]
-        if [np.shape(array) for array in weights] != shapes:
-            raise BadParameter(
-                f'weights: shapes {[np.shape(array) for array in weights]} are not those of cells '
-                f'of {self.cell} pixels, {shapes}.'
-            )
+        check_cells(weights, self.cell, self.place.grids)
         if any(not np.isfinite(array).all() or np.min(array) < 0 for array in weights):
             raise BadParameter('weights: some are negative or no numbers.')
         choice = CellChoice(

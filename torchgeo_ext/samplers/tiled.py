@@ -14,9 +14,8 @@ from torchgeo.samplers import Units
 
 from torchgeo_ext.errors import BadInput, BadParameter
 from torchgeo_ext.inference.grid import ALIGNED, Axis, check_tiling
-from torchgeo_ext.samplers._cells import CellSums
+from torchgeo_ext.samplers._cells import CellSums, positive_cells
 from torchgeo_ext.samplers._patches import Cut, Location
-from torchgeo_ext.samplers._place import cell_shape
 from torchgeo_ext.samplers._sampler import PatchSampler, Size, pixels
 from torchgeo_ext.samplers._validity import Valid, Validity
 
@@ -96,9 +95,10 @@ class TiledSampler(PatchSampler):
         validity = (
             Validity(self.place, self.size, min_valid, valid, dataset, cache) if min_valid else None
         )
+        positive = None if weights is None else positive_cells(weights, cell, self.place.grids)
         self.tile_ids = np.concatenate(
             [
-                self._starts[scene] + np.flatnonzero(self._wanted(scene, weights, cell, validity))
+                self._starts[scene] + np.flatnonzero(self._wanted(scene, positive, validity))
                 for scene in range(len(self.place.grids))
             ]
         )
@@ -154,11 +154,7 @@ class TiledSampler(PatchSampler):
         )
 
     def _wanted(
-        self,
-        scene: int,
-        weights: Sequence[NDArray[Any]] | None,
-        cell: int,
-        validity: Validity | None,
+        self, scene: int, positive: Sequence[CellSums] | None, validity: Validity | None
     ) -> NDArray[np.bool_]:
         """Tell which tiles of a raster are not left out, row by row."""
         y, x = (np.array(axis.owned) for axis in self._axes[scene])
@@ -176,15 +172,8 @@ class TiledSampler(PatchSampler):
             wanted &= shapely.area(shapely.intersection(limit, cores)) > 2 * ALIGNED * max(
                 self.size
             )
-        if weights is not None:
-            grid = self.place.grids[scene]
-            if np.shape(weights[scene]) != cell_shape(grid, cell):
-                raise BadParameter(
-                    f'weights: {np.shape(weights[scene])} is not the shape of cells of {cell} '
-                    f'pixels, {cell_shape(grid, cell)}.'
-                )
-            positive = CellSums(np.asarray(weights[scene]) > 0, cell, grid)
-            wanted &= positive.between(tops, ends, lefts, rights) > 0
+        if positive is not None:
+            wanted &= positive[scene].between(tops, ends, lefts, rights) > 0
         if validity is not None:
             starts = np.meshgrid(*(axis.starts for axis in self._axes[scene]), indexing='ij')
             tops, lefts = (edges.ravel()[wanted] for edges in starts)

@@ -1,8 +1,11 @@
 """Random patches of places that matter more."""
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from torchgeo.datasets import GeoDataset
 from torchgeo.samplers import Units
 
@@ -22,6 +25,8 @@ class WeightedSampler(SeededRandomSampler):
         weight: Where weights come from: :class:`ClassBalance`, :class:`FeatureDensity`,
             :class:`RasterWeight`, or a function of a grid and a window of it that gives the weights
             of its pixels, (h, w). They are computed by going through the rasters once.
+        weights: For each raster a (rows, columns) array that the weights of its cells are
+            multiplied with.
         cell: Height and width in pixels of the cells that share a weight; a quarter of a patch if
             not given.
         units: Whether ``size`` is in pixels or in units of the dataset's reference system.
@@ -41,6 +46,7 @@ class WeightedSampler(SeededRandomSampler):
         *,
         size: Size,
         weight: CellWeights | WeightFunction,
+        weights: Sequence[NDArray[Any]] | None = None,
         cell: int | None = None,
         units: Units = Units.PIXELS,
         cache: str | os.PathLike[str] | None = None,
@@ -49,14 +55,11 @@ class WeightedSampler(SeededRandomSampler):
     ) -> None:
         cell = cell or quarter(size, units, dataset)
         source = weight if isinstance(weight, CellWeights) else FunctionWeight(weight)
+        found = source.weigh(footprint_grids(dataset), cell, cache, progress)
+        if weights is not None:
+            found = [own * np.asarray(more) for own, more in zip(found, weights, strict=True)]
         super().__init__(
-            dataset,
-            size=size,
-            weights=source.weigh(footprint_grids(dataset), cell, cache, progress),
-            cell=cell,
-            units=units,
-            cache=cache,
-            **kwargs,
+            dataset, size=size, weights=found, cell=cell, units=units, cache=cache, **kwargs
         )
 
 

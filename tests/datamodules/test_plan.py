@@ -67,6 +67,42 @@ def test_other_rasters_are_left_out_and_say_why(tmp_path):
     }
 
 
+def test_numbers_of_tiles_are_no_dates(tmp_path):
+    for number in range(5):
+        place = {'transform': grid_transform(column=48 * number)}
+        image(tmp_path / 'images' / f't{number}.tif', **place)
+        labels(tmp_path / 'masks' / f't{number}.tif', **place)
+    plan = plan_of(tmp_path)
+    assert plan.task == 'segmentation'
+    assert len(plan.images) == len(plan.labels) == 5
+
+
+def test_layers_that_tell_no_classes_are_left_out(tmp_path):
+    image(tmp_path / 'image.tif')
+    fields = boxes([(0, 0, 20, 20), (20, 20, 48, 40)])
+    write_polygons(tmp_path / 'all.gpkg', fields, layer='fields', crop=['rye', 'oats'])
+    write_polygons(tmp_path / 'all.gpkg', boxes([(0, 0, 5, 5)]), layer='area', name=['x'])
+    plan = plan_of(tmp_path)
+    assert names(tmp_path, plan.labels) == ['all.gpkg|layername=fields']
+    assert plan.left_out == {'all.gpkg|layername=area': 'has no field that tells classes apart'}
+
+
+def test_bands_in_files_of_their_own(tmp_path):
+    for band in (2, 3):
+        image(tmp_path / f'LC08_L2SP_199026_20210604_20210610_02_T1_SR_B{band}.TIF', bands=1)
+    labels(tmp_path / 'labels.tif')
+    with pytest.raises(BadInput, match=r'different bands of one image \(B2, B3\)'):
+        plan_of(tmp_path)
+
+
+def test_many_labels_that_lie_nowhere(tmp_path):
+    for number in (1, 2):
+        image(tmp_path / 'images' / f'{number}.tif', crs=None)
+        labels(tmp_path / 'masks' / f'{number}.tif', crs=None)
+    with pytest.raises(BadInput, match='no reference system'):
+        plan_of(tmp_path)
+
+
 def test_images_lie_where_labels_are(tmp_path):
     image(tmp_path / 'here_2020-05-01.tif')
     image(tmp_path / 'there_2020-05-01.tif', bands=4, transform=grid_transform(column=5000))

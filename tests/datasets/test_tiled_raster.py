@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 import geopandas
 import numpy as np
 import pandas as pd
+import pyogrio
 import pytest
 import rasterio
 import shapely
@@ -194,6 +195,65 @@ def test_names_and_colours_come_with_the_label_raster(tmp_path):
     classes = TiledRaster(image, labels).classes
     assert classes[:2] == ((1, 'water', '#0000ff'), (2, 'forest', '#008000'))
     assert classes[2].name == 'class 3'
+
+
+_ATTRIBUTES = """<PAMDataset><PAMRasterBand band="1"><GDALRasterAttributeTable>
+<FieldDefn index="0"><Name>Number</Name><Usage>5</Usage></FieldDefn>
+<FieldDefn index="1"><Name>Cover</Name><Usage>2</Usage></FieldDefn>
+<FieldDefn index="2"><Name>R</Name><Usage>6</Usage></FieldDefn>
+<FieldDefn index="3"><Name>G</Name><Usage>7</Usage></FieldDefn>
+<FieldDefn index="4"><Name>B</Name><Usage>8</Usage></FieldDefn>
+<Row index="0"><F>1</F><F>water</F><F>0</F><F>0</F><F>255</F></Row>
+<Row index="1"><F>2</F><F>forest</F><F>0</F><F>128</F><F>0</F></Row>
+</GDALRasterAttributeTable></PAMRasterBand></PAMDataset>"""
+_STYLE = """<qgis><pipe><rasterrenderer type="paletted"><colorPalette>
+<paletteEntry value="1" label="water" color="#0000ff" alpha="255"/>
+<paletteEntry value="2" label="forest" color="#008000" alpha="255"/>
+<paletteEntry value="3" label="3" color="#ffffff"/>
+</colorPalette></rasterrenderer></pipe></qgis>"""
+
+
+@pytest.mark.parametrize(
+    ('name', 'text'), [('labels.tif.aux.xml', _ATTRIBUTES), ('labels.qml', _STYLE)]
+)
+def test_names_and_colours_lie_beside_the_label_raster(tmp_path, name, text):
+    classes = class_map(classes=2)
+    image = write_raster(tmp_path / 'image.tif', image_of(classes))
+    labels = write_raster(tmp_path / 'labels.tif', classes)
+    (tmp_path / name).write_text(text, encoding='utf-8')
+    told = TiledRaster(str(image), str(labels)).classes
+    assert told == ((1, 'water', '#0000ff'), (2, 'forest', '#008000'))
+
+
+def test_names_of_the_attribute_table_of_arcgis(tmp_path):
+    classes = class_map(classes=2)
+    image = write_raster(tmp_path / 'image.tif', image_of(classes))
+    labels = write_raster(tmp_path / 'labels.tif', classes)
+    table = pd.DataFrame({'VALUE': [1, 2], 'COUNT': [5, 6], 'CLASS_NAME': ['water', 'forest']})
+    pyogrio.write_dataframe(table, tmp_path / 'table.dbf', driver='ESRI Shapefile')
+    (tmp_path / 'table.dbf').rename(tmp_path / 'labels.tif.vat.dbf')
+    told = TiledRaster(str(image), str(labels)).classes
+    assert [(c.value, c.name) for c in told] == [(1, 'water'), (2, 'forest')]
+
+
+def test_broken_tables_of_classes_are_told_and_left(tmp_path, caplog):
+    image, labels = write_pair_of_layers(tmp_path, class_map(classes=2))
+    sidecar = tmp_path / 'labels_image.tif.aux.xml'
+    sidecar.write_text(_ATTRIBUTES.replace('<F>1</F>', ''), encoding='utf-8')
+    assert TiledRaster(image, labels).classes[0].name == 'class 1'
+    assert 'labels_image.tif.aux.xml cannot be read' in caplog.text
+
+
+def test_polygons_of_several_files(tmp_path):
+    image = write_raster(tmp_path / 'image.tif', image_of(class_map()))
+    west = write_polygons(tmp_path / 'w.gpkg', boxes([(0, 0, 40, 64)]), name=['rye'])
+    frame = geopandas.GeoDataFrame({'name': ['oats']}, geometry=boxes([(30, 0, 80, 64)]), crs=UTM)
+    frame.to_crs(4326).to_file(tmp_path / 'e.geojson')
+    dataset = TiledRaster(str(image), [west, str(tmp_path / 'e.geojson')], class_field='name')
+    mask = dataset[next(iter(TiledSampler(dataset, size=80)))]['mask']
+    assert [entry.name for entry in dataset.classes] == ['oats', 'rye']
+    assert (mask[:64, :29] == 1).all()
+    assert (mask[:64, 31:] == 0).all()
 
 
 def test_a_date_is_found_and_chosen(tmp_path):

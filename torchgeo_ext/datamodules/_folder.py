@@ -22,7 +22,7 @@ from torchgeo_ext.errors import BadInput
 from torchgeo_ext.inference.grid import Grid
 from torchgeo_ext.inference.reader import READ_ERRORS, open_raster
 from torchgeo_ext.progress import Progress, silent
-from torchgeo_ext.sensors import detect_sensor
+from torchgeo_ext.sensors import detect_sensor, identify_bands
 
 _RASTERS = {'.tif', '.tiff', '.vrt', '.jp2', '.img', '.png', '.bsq', '.dat', '.nc'}
 _VECTORS = {'.gpkg', '.geojson', '.json', '.shp', '.fgb', '.gml', '.kml', '.parquet'}
@@ -162,7 +162,11 @@ def look_at(root: Path, progress: Progress = silent) -> Folder:
 
 def _raster(path: Path) -> RasterFile:
     with open_raster(str(path), 'folder') as dataset:
+        sensor = detect_sensor(dataset)
         bands = tuple(name or '' for name in dataset.descriptions)
+        if bands == ('',) and sensor is not None:
+            # a file for each band says in its name which it is
+            bands = tuple(band.name if band else '' for band in identify_bands(dataset, sensor))
         return RasterFile(
             path,
             bands,
@@ -170,18 +174,13 @@ def _raster(path: Path) -> RasterFile:
             Grid.of(dataset, 'folder'),
             days_in(path.stem) or _tagged_day(path, dataset.tags()),
             _classes(dataset) if dataset.count == 1 else None,
-            _sensor_name(dataset),
+            None if sensor is None else sensor.title,
         )
 
 
 def _tagged_day(path: Path, tags: dict[str, str]) -> tuple[pd.Timestamp, ...]:
     found = acquired(str(path), tags)
     return () if found is None else (found.left.normalize(),)
-
-
-def _sensor_name(dataset: Any) -> str | None:
-    found = detect_sensor(dataset)
-    return None if found is None else found.title
 
 
 def days_in(name: str) -> tuple[pd.Timestamp, ...]:

@@ -2,7 +2,7 @@
 
 import fnmatch
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -141,6 +141,10 @@ def _labels(folder: Folder, choice: Choice) -> tuple[tuple[Label, ...], dict[str
             if isinstance(c, PolygonLayer) or (len(c.classes or ()) > 1 and not _is_mask(folder, c))
         ]  # fmt: skip
         chosen = named or unnamed
+    if any(map(_tells_classes, chosen)):
+        for other in (c for c in chosen if not _tells_classes(c)):
+            left_out[relative(folder, other)] = 'has no field that tells classes apart'
+        chosen = [label for label in chosen if _tells_classes(label)]
     if not chosen:
         raise BadInput(
             f'folder: {folder.root} has no labels: neither polygons nor a raster of class numbers '
@@ -148,6 +152,10 @@ def _labels(folder: Folder, choice: Choice) -> tuple[tuple[Label, ...], dict[str
             'Put labels beside the images, or name them with --labels.',
         )
     return _without_twins(folder, chosen, left_out), left_out
+
+
+def _tells_classes(label: Label) -> bool:
+    return isinstance(label, RasterFile) or any(len(field.names) > 1 for field in label.fields)
 
 
 def _is_named_label(folder: Folder, label: Label) -> bool:
@@ -186,13 +194,21 @@ def _has_names(layer: PolygonLayer) -> bool:
 def _task(folder: Folder, labels: Sequence[Label]) -> Task:
     of_two_dates = any(len(label.days) == 2 for label in labels)
     named = any('change' in relative(folder, label).lower() for label in labels)
-    dated = {_moment(folder, image) for image in folder.rasters} >= {'before', 'after'}
-    if {_moment(folder, label) for label in labels} >= {'before', 'after'}:
+    if _of_both_dates(folder, labels):
         return 'semantic_change'
-    if not (of_two_dates or named or dated):
+    if not (of_two_dates or named or _of_both_dates(folder, folder.rasters)):
         return 'segmentation'
     layers = [label for label in labels if isinstance(label, PolygonLayer)]
     return 'building_damage' if any(map(_damage_fields, layers)) else 'change'
+
+
+def _of_both_dates(folder: Folder, things: Sequence[Label]) -> bool:
+    """Tell whether names part things into earlier and later ones."""
+    moments = Counter(_moment(folder, thing) for thing in things)
+    # tiles that are numbered, t1 and t2 among them, have no dates
+    return min(moments['before'], moments['after']) > 0 and moments[None] <= sum(
+        moments[moment] for moment in ('before', 'after')
+    )
 
 
 def _damage_fields(layer: PolygonLayer) -> list[ClassField]:
@@ -283,10 +299,25 @@ def _images(
             f'folder: the images of {folder.root} differ in bands or type ({kinds}).',
             'Choose those to learn from with --images and a pattern of names.',
         )
+    _check_bands(folder, ranked[0])
     for group in ranked[1:]:
         for raster in group:
             left_out[relative(folder, raster)] = f'{_kind(raster)}, unlike the images'
     return tuple(ranked[0])
+
+
+def _check_bands(folder: Folder, images: Sequence[RasterFile]) -> None:
+    """See that files are no single bands of one image: each would be learned from by itself."""
+    seen: dict[object, RasterFile] = {}
+    for image in images:
+        first = seen.setdefault((image.days, image.grid), image)
+        if len(image.bands) == 1 and all(image.bands) and first.bands != image.bands:
+            raise BadInput(
+                f'folder: {relative(folder, first)} and {relative(folder, image)} are different '
+                f'bands of one image ({first.bands[0]}, {image.bands[0]}).',
+                'Join the bands of each image in one file first: gdalbuildvrt -separate '
+                'IMAGE.vrt BAND.tif BAND.tif ..., and choose these with --images.',
+            )
 
 
 def _rank(group: Sequence[RasterFile]) -> tuple[bool, bool, bool]:
@@ -305,6 +336,13 @@ def _kind(raster: RasterFile) -> str:
 
 def _check_one_layer(folder: Folder, images: Sequence[RasterFile], labels: Sequence[Label]) -> None:
     """See that several layers complement each other: each pixel must have but one label."""
+    nowhere = [t for t in (*images, *labels) if isinstance(t, RasterFile) and t.grid.crs is None]
+    if len(labels) > 1 and nowhere:
+        raise BadInput(
+            f'folder: {_listed(folder, nowhere)} have no reference system, so that it is not known '
+            'which labels belong to which image.',
+            'Give them one, or use a dataset of numbered images, such as those of TorchGeo.',
+        )
     boxes = [place(label) for label in labels]
     whole = shapely.union_all(boxes).area
     if sum(box.area for box in boxes) > 1.05 * whole:

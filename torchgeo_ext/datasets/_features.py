@@ -7,6 +7,7 @@ from typing import Any
 
 import geopandas
 import numpy as np
+import pandas as pd
 import pyogrio
 import shapely
 from numpy.typing import NDArray
@@ -104,6 +105,22 @@ def read_features(
     if not any_geometry:
         _check_areas(where, frame)
     return Features(path, frame, fields, information['features'])
+
+
+def join_features(layers: Sequence[Features]) -> Features:
+    """Put the features of several layers after each other, in the reference system of the first."""
+    if len(layers) == 1:
+        return layers[0]
+    first = layers[0]
+    frames = [layer.frame for layer in layers]
+    if first.frame.crs is not None:
+        frames = [frame.to_crs(first.frame.crs) for frame in frames]
+    return Features(
+        f'{first.path} and {len(layers) - 1} more',
+        pd.concat(frames, ignore_index=True),
+        first.fields,
+        sum(layer.number for layer in layers),
+    )
 
 
 def class_codes(

@@ -6,17 +6,18 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
-from xml.etree import ElementTree
 
 import numpy as np
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
+from torchgeo_ext.datasets._class_table import class_table
 from torchgeo_ext.datasets._classes import IGNORE, LabelClass, make_classes
 from torchgeo_ext.datasets._features import (
     FeatureLabels,
     Features,
     class_codes,
+    join_features,
     read_features,
     touched,
 )
@@ -27,7 +28,7 @@ from torchgeo_ext.datasets._header import read_headers
 from torchgeo_ext.datasets._windows import intersection, shifted
 from torchgeo_ext.errors import BadInput
 from torchgeo_ext.inference.grid import Grid
-from torchgeo_ext.inference.reader import RasterSource, WindowReader, open_raster
+from torchgeo_ext.inference.reader import RasterSource, open_raster
 from torchgeo_ext.progress import Progress, silent
 
 log = logging.getLogger(__name__)
@@ -155,8 +156,8 @@ def open_labels(
     """Open a label layer and find its classes where the images are.
 
     Args:
-        paths: Rasters with one band (files, folders, patterns), or one layer of polygons (``path``
-            or ``path|layername=name``).
+        paths: Rasters with one band (files, folders, patterns), or layers of polygons (``path`` or
+            ``path|layername=name``), of which the later ones count where they overlap.
         grids: The grids of the images.
         options: How to read them.
         change: The labels say what changed: outside of polygons nothing did, value 0 is unchanged.
@@ -199,8 +200,8 @@ def read_labels(
         BadInput: If the layer is empty, lies elsewhere or lacks classes.
     """
     given = list_paths(paths)
-    if len(given) == 1 and not Path(given[0]).is_dir() and _is_vector(given[0]):
-        return _feature_labels(given[0], grids, options, change, background)
+    if not Path(given[0]).is_dir() and _is_vector(given[0]):
+        return _feature_labels(given, grids, options, change, background)
     files = [file for path in given for file in expand(path, options.argument)]
     return _raster_labels(files, grids, options, change, progress)
 
@@ -242,7 +243,7 @@ def _raster_labels(
     )
     _check_places(places, grids, argument)
     with _label_source(paths[0]).open() as reader:
-        names, colors = _class_table(paths[0], reader)
+        names, colors = class_table(paths[0], reader)
     values = set(options.classes or ())
     if options.classes is None or options.strict:
         found = _values(places, grids, argument, progress)
@@ -285,30 +286,6 @@ UNCHANGED_COLOR = '#d9d9d9'
 
 #: Unchanged and, where there is but one kind of it, change.
 _CHANGE_COLORS = {0: UNCHANGED_COLOR, 1: '#d7191c'}
-
-
-def _class_table(path: str, reader: WindowReader) -> tuple[dict[int, str], dict[int, str]]:
-    """Read the names and colours of classes that a raster carries."""
-    try:
-        table = reader.dataset.colormap(reader.bands[0])
-    except ValueError:
-        table = {}
-    colors = {value: f'#{r:02x}{g:02x}{b:02x}' for value, (r, g, b, _) in table.items()}
-    return _category_names(Path(path + '.aux.xml')), colors
-
-
-def _category_names(sidecar: Path) -> dict[int, str]:
-    """Read the category names that GDAL keeps beside a raster; rasterio has no access to them."""
-    if not sidecar.is_file():
-        return {}
-    try:
-        # expat 2.4 and later limit how much entities may grow
-        root = ElementTree.parse(sidecar).getroot()  # noqa: S314
-    except ElementTree.ParseError:
-        log.warning('The class names in %s cannot be read.', sidecar)
-        return {}
-    categories = root.findall("PAMRasterBand[@band='1']/CategoryNames/Category")
-    return {value: entry.text for value, entry in enumerate(categories) if entry.text}
 
 
 def _values(
@@ -358,16 +335,25 @@ def _check_number(where: str, values: Collection[float]) -> None:
 
 
 def _feature_labels(
-    path: str, grids: Sequence[Grid], options: LabelOptions, change: bool, background: int | None
+    paths: Sequence[str],
+    grids: Sequence[Grid],
+    options: LabelOptions,
+    change: bool,
+    background: int | None,
 ) -> FeatureLabels:
     if options.class_field is None and not change:
-        raise _field_needed(path, options.argument)
-    features = read_features(path, options.class_field, grids=grids, argument=options.argument)
+        raise _field_needed(paths[0], options.argument)
+    features = join_features(
+        [
+            read_features(path, options.class_field, grids=grids, argument=options.argument)
+            for path in paths
+        ]
+    )
     there = touched(features.frame.geometry, grids)
     if not there.any():
         raise BadInput(
-            f'{options.argument}: none of the {features.number} polygons of {path} lies on an '
-            'image.',
+            f'{options.argument}: none of the {features.number} polygons of {features.path} lies '
+            'on an image.',
             'Choose labels of the same place and check both reference systems.',
         )
     return make_labels(features.select(there), options, change=change, background=background)

@@ -140,3 +140,46 @@ def test_reports_the_average_precision_of_labels():
     for average, name in (('macro', 'Average'), ('micro', 'Overall')):
         expected = average_precision_score(labels.numpy(), scores, average=average)
         assert logged[f'test_{name}AveragePrecision'] == pytest.approx(expected, abs=0.01)
+
+
+@pytest.mark.parametrize('options', [{'mixup': 0.8}, {'cutmix': 1.0}, {'mixup': 1, 'cutmix': 1}])
+def test_images_and_labels_are_mixed_alike(options):
+    seen = {}
+    labels = torch.arange(6) % 3
+    # an image of a class has its number in one band
+    images = torch.nn.functional.one_hot(labels, 3)[..., None, None].expand(-1, -1, SIZE, SIZE)
+    task = make(in_channels=3, **options)
+    task.log = lambda *args, **kwargs: None
+    task.criterion.register_forward_pre_hook(lambda _, given: seen.update(shares=given[1]))
+    task.model.register_forward_pre_hook(lambda _, given: seen.update(image=given[0]))
+    changed = []
+    for _ in range(4):
+        task.training_step({'image': images.float(), 'label': labels}, 0)
+        assert torch.allclose(seen['image'].mean(dim=(2, 3)), seen['shares'], atol=1e-5)
+        assert torch.allclose(seen['shares'].sum(dim=1), torch.ones(6))
+        changed.append(not torch.equal(seen['shares'], images[..., 0, 0].float()))
+    assert any(changed)
+
+
+def test_labels_are_smoothed():
+    batch = batch_of(samples(6))
+    sharp, smooth = make(), make(label_smoothing=0.1)
+    logits = torch.randn(6, 3)
+    expected = torch.nn.functional.cross_entropy(logits, batch['label'], label_smoothing=0.1)
+    assert torch.allclose(smooth.criterion(logits, batch['label']), expected)
+    assert not torch.allclose(sharp.criterion(logits, batch['label']), expected)
+
+
+@pytest.mark.parametrize(
+    'options',
+    [{'mixup': -1}, {'cutmix': 1, 'loss': 'focal'}, {'label_smoothing': 0.1, 'task': 'binary'}],
+)
+def test_other_labels_are_not_mixed(options):
+    with pytest.raises(BadParameter, match=next(iter(options))):
+        make(**options)
+
+
+def test_images_are_mixed_in_training_alone():
+    logged = run_once(make(mixup=0.8, cutmix=1.0, label_smoothing=0.1), samples())
+    assert logged['train_loss'] > 0
+    assert 0 <= logged['test_OverallAccuracy'] <= 1

@@ -565,10 +565,11 @@ def _encoder(
     kind: str,
     weights: SatMAEPP_Weights | None,
     num_classes: int | None,
+    drop_path: float,
 ) -> SatMAEPP:
     if num_classes is None:
         num_classes = weights.meta['num_classes'] if weights else 0
-    model = SatMAEPP(SIZES[size], layout, num_classes)
+    model = SatMAEPP(SIZES[size], layout, num_classes, drop_path)
     if weights:
         check_model(weights, f'satmaepp_{kind}_{size}')
         published = _encoder_names(weights_of_checkpoint(read_state(weights)))
@@ -591,7 +592,7 @@ def _nearest_group(key: str, published: Mapping[str, Tensor]) -> str:
     return key.replace(match.group(), f'patch_embed.{last}.')
 
 
-def satmaepp_rgb_vitb(in_chans: int = 3, num_classes: int = 0) -> SatMAEPP:
+def satmaepp_rgb_vitb(in_chans: int = 3, num_classes: int = 0, drop_path: float = 0.0) -> SatMAEPP:
     """Build the encoder of SatMAE++ for colours on ViT-B; no weights of it were published.
 
     If you use this model in your research, please cite the following paper:
@@ -601,15 +602,20 @@ def satmaepp_rgb_vitb(in_chans: int = 3, num_classes: int = 0) -> SatMAEPP:
     Args:
         in_chans: Bands of the images.
         num_classes: Channels of the output; 0 for features.
+        drop_path: Probability of leaving out the last block during training; 0.2 in the paper's
+            fine-tuning.
 
     Returns:
         The model.
     """
-    return _encoder('vitb', rgb_layout(in_chans), 'rgb', None, num_classes)
+    return _encoder('vitb', rgb_layout(in_chans), 'rgb', None, num_classes, drop_path)
 
 
 def satmaepp_rgb_vitl(
-    weights: SatMAEPP_Weights | None = None, in_chans: int = 3, num_classes: int | None = None
+    weights: SatMAEPP_Weights | None = None,
+    in_chans: int = 3,
+    num_classes: int | None = None,
+    drop_path: float = 0.0,
 ) -> SatMAEPP:
     """Build the encoder of SatMAE++ for colours on ViT-L.
 
@@ -624,6 +630,8 @@ def satmaepp_rgb_vitl(
             here: ``load_state_dict`` takes them.
         in_chans: Bands of the images.
         num_classes: Channels of the output; as the weights have, or 0 for features.
+        drop_path: Probability of leaving out the last block during training; 0.2 in the paper's
+            fine-tuning.
 
     Returns:
         The model.
@@ -632,11 +640,14 @@ def satmaepp_rgb_vitl(
         BadParameter: If the weights are those of another model.
         MissingWeights: If weights are not here and cannot be downloaded.
     """
-    return _encoder('vitl', rgb_layout(in_chans), 'rgb', weights, num_classes)
+    return _encoder('vitl', rgb_layout(in_chans), 'rgb', weights, num_classes, drop_path)
 
 
 def satmaepp_sentinel2_vitb(
-    in_chans: int = 10, num_classes: int = 0, groups: Sequence[Sequence[int]] | None = None
+    in_chans: int = 10,
+    num_classes: int = 0,
+    groups: Sequence[Sequence[int]] | None = None,
+    drop_path: float = 0.0,
 ) -> SatMAEPP:
     """Build the encoder of SatMAE++ for Sentinel-2 on ViT-B; no weights of it were published.
 
@@ -649,6 +660,8 @@ def satmaepp_sentinel2_vitb(
         num_classes: Channels of the output; 0 for features.
         groups: The bands of each group; those of the paper for ten bands, four in a row for other
             numbers.
+        drop_path: Probability of leaving out the last block during training; 0.2 in the paper's
+            fine-tuning.
 
     Returns:
         The model.
@@ -656,7 +669,8 @@ def satmaepp_sentinel2_vitb(
     Raises:
         BadParameter: If a band is in no group, or in two.
     """
-    return _encoder('vitb', sentinel2_layout(in_chans, groups), 'sentinel2', None, num_classes)
+    layout = sentinel2_layout(in_chans, groups)
+    return _encoder('vitb', layout, 'sentinel2', None, num_classes, drop_path)
 
 
 def satmaepp_sentinel2_vitl(
@@ -664,6 +678,7 @@ def satmaepp_sentinel2_vitl(
     in_chans: int = 10,
     num_classes: int | None = None,
     groups: Sequence[Sequence[int]] | None = None,
+    drop_path: float = 0.0,
 ) -> SatMAEPP:
     """Build the encoder of SatMAE++ for Sentinel-2 on ViT-L.
 
@@ -678,6 +693,8 @@ def satmaepp_sentinel2_vitl(
         num_classes: Channels of the output; as the weights have, or 0 for features.
         groups: The bands of each group; those of the paper for ten bands, four in a row for other
             numbers.
+        drop_path: Probability of leaving out the last block during training; 0.2 in the paper's
+            fine-tuning.
 
     Returns:
         The model.
@@ -687,7 +704,8 @@ def satmaepp_sentinel2_vitl(
             model.
         MissingWeights: If weights are not here and cannot be downloaded.
     """
-    return _encoder('vitl', sentinel2_layout(in_chans, groups), 'sentinel2', weights, num_classes)
+    layout = sentinel2_layout(in_chans, groups)
+    return _encoder('vitl', layout, 'sentinel2', weights, num_classes, drop_path)
 
 
 def satmaepp_rgb_mae_vitl(in_chans: int = 3, mask_ratio: float = 0.75) -> SatMAEPPMAE:

@@ -34,7 +34,8 @@ class LocatedClassification(SceneClassification):
     #: Bundles have the bands of the place besides those of the image.
     reads_places = True
 
-    ignore = ('weights', 'location_weights')
+    # images whose places differ are not mixed
+    ignore = ('weights', 'location_weights', 'mixup', 'cutmix', 'label_smoothing')
 
     def __init__(
         self,

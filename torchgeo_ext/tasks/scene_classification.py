@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
+import torchvision.transforms.v2 as T
 from torch import Tensor, nn
 from torchgeo.datasets.utils import Sample
 from torchgeo.models import get_weight
@@ -78,6 +79,9 @@ class SceneClassification(Classification):
         lr: float = 1e-3,
         patience: int = 10,
         freeze_backbone: bool = False,
+        mixup: float = 0.0,
+        cutmix: float = 0.0,
+        label_smoothing: float = 0.0,
     ) -> None:
         """Initialize a new SceneClassification instance.
 
@@ -104,14 +108,26 @@ class SceneClassification(Classification):
             lr: Learning rate.
             patience: Epochs without a better validation loss until the learning rate drops.
             freeze_backbone: Do not train the backbone, but the last layer alone.
+            mixup: Blend pairs of training images, by shares drawn from a beta distribution with
+                this parameter; 0 for none. With ``cutmix``, each batch has one or the other.
+            cutmix: Put a piece of another one into each training image, likewise.
+            label_smoothing: Share of each label in ``ce`` that is dealt out to all classes.
 
         Raises:
-            BadParameter: If the backbone is not known, ``share`` is not above 0 to 1, or it is not
-                known what was done in the pre-training.
+            BadParameter: If the backbone is not known, ``share`` is not above 0 to 1, it is not
+                known what was done in the pre-training, or images of other tasks than
+                ``multiclass`` with ``ce`` shall be mixed.
             MissingWeights: If weights are not here and cannot be downloaded.
         """
         if not 0 < share <= 1:
             raise BadParameter(f'share is {share}; it must be above 0 and at most 1.')
+        mixes = {'mixup': mixup, 'cutmix': cutmix, 'label_smoothing': label_smoothing}
+        for name, value in mixes.items():
+            if value < 0 or (value and (task, loss) != ('multiclass', 'ce')):
+                raise BadParameter(
+                    f'{name} is {value} with the task {task} and the loss {loss}; it must not be '
+                    'negative, and is for multiclass with ce alone.'
+                )
         # every other argument is read from the hyperparameters, which TorchGeo's task saves
         super().__init__(weights=weights)
 
@@ -140,6 +156,17 @@ class SceneClassification(Classification):
     def configure_losses(self) -> None:
         """Set up TorchGeo's loss, without what is not labelled."""
         super().configure_losses()
+        # tasks that are made of this one do not have these
+        mixes = {'mixup': T.MixUp, 'cutmix': T.CutMix}
+        alphas = {name: self.hparams.get(name) for name in mixes}
+        classes = self.hparams['num_classes']
+        self.mixes = [
+            mixes[name](alpha=float(alpha), num_classes=classes)
+            for name, alpha in alphas.items()
+            if alpha
+        ]
+        if smoothing := self.hparams.get('label_smoothing'):
+            self.criterion.label_smoothing = smoothing
         if self.hparams['task'] != 'multiclass':
             self.criterion = LabelledPixels(self.criterion, self.hparams['ignore_index'])
 
@@ -195,7 +222,18 @@ class SceneClassification(Classification):
             return (
                 self(self.inputs(batch)).sum() * 0
             )  # keeps the graph, so that the step does nothing
+        if self.mixes:
+            return self._mixed_step(labelled)
         return super().training_step(labelled, batch_idx, dataloader_idx)
+
+    def _mixed_step(self, batch: Sample) -> Tensor:
+        """Compute the loss of a batch whose images are mixed with each other, labels alike."""
+        image, shares = T.RandomChoice(self.mixes)(batch['image'], batch['label'])
+        logits = self(image)
+        self.train_metrics(logits, shares.argmax(dim=1))
+        loss: Tensor = self.criterion(logits, shares)
+        self.log('train_loss', loss, batch_size=len(image))
+        return loss
 
     def validation_step(self, batch: Sample, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Count a validation batch."""

@@ -1,12 +1,14 @@
 """SpectralEarth's patches and tasks, on made-up files of their layout."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from torchgeo.datasets import DatasetNotFoundError
 
 from tests.rasters import write_raster
-from torchgeo_ext.datamodules import SpectralEarthDataModule
+from torchgeo_ext.datamodules import SpectralEarthDataModule, SpectralEarthPretrainDataModule
 from torchgeo_ext.datasets import SpectralEarth, SpectralEarthTask
 from torchgeo_ext.errors import BadInput, BadParameter
 
@@ -76,8 +78,30 @@ def test_corine_is_a_set_of_classes(folder):
 def test_other_sensors_have_other_bands(folder):
     root = folder('desis_cdl', [1, 2, 3, 204], 'uint8', 'desis', 235)
     sample = SpectralEarthTask(root, 'desis_cdl')[0]
-    assert sample['image'].shape[0] == 235
-    assert 'wavelengths' not in sample
+    assert sample['image'].shape[0] == len(sample['wavelengths']) == 235
+    assert sample['wavelengths'][[0, -1]].tolist() == pytest.approx([0.402, 0.9996], abs=2e-3)
+
+
+def test_hyperion_has_a_gap_between_its_cameras(folder):
+    root = folder('eo1_cdl', [1, 2, 3, 204], 'uint8', 'eo1', 198)
+    wavelengths = SpectralEarthTask(root, 'eo1_cdl').wavelengths
+    assert wavelengths[[0, 49, 50, -1]].tolist() == pytest.approx(
+        [0.42682, 0.92541, 0.91245, 2.3955]
+    )
+
+
+def test_some_bands(folder):
+    root = folder('enmap_cdl', [1, 2, 3, 4], 'uint8')
+    write(
+        root / 'enmap' / '0000' / '000.tif', np.arange(BANDS * 4, dtype='int16').reshape(-1, 2, 2)
+    )
+    every, some = SpectralEarthTask(root), SpectralEarthTask(root, bands=[200, 3])
+    assert torch.equal(some[0]['image'], every[0]['image'][[200, 3]])
+    assert torch.equal(some[0]['wavelengths'], every.wavelengths[[200, 3]])
+    assert SpectralEarth(root, bands=[5])[1]['image'].shape[0] == 1
+    for kind in (SpectralEarthTask, SpectralEarth):
+        with pytest.raises(BadParameter, match=r'bands: \[202\]'):
+            kind(root, bands=[0, 202])
 
 
 def test_patches_for_pre_training(folder):
@@ -100,8 +124,55 @@ def test_the_data_module_standardises(folder):
     values = module.aug(batch)['image']
     expected = (1 - module.mean) / module.std
     torch.testing.assert_close(values[batch['image'][:, 0, 0, 0] == 1][0, :, 0, 0], expected)
-    with pytest.raises(BadParameter, match='desis_cdl is not of EnMAP'):
-        SpectralEarthDataModule(str(root), task='desis_cdl')
+    some = SpectralEarthDataModule(str(root), 2, task='enmap_cdl', bands=[7, 2])
+    assert torch.equal(some.std, module.std[[7, 2]])
+    for task, bands, first in (('desis_cdl', 235, 704.41), ('eo1_cdl', 198, 2402.59)):
+        figures = SpectralEarthDataModule(str(root), task=task).mean
+        assert len(figures) == bands
+        assert figures[0].item() == pytest.approx(first)
+
+
+class TestPreTraining:
+    @pytest.fixture
+    def root(self, folder):
+        return str(folder('enmap_cdl', [1, 1, 1, 1], 'uint8'))
+
+    def test_a_share_of_the_places_is_held_out(self, root):
+        module = SpectralEarthPretrainDataModule(
+            root, 1, val_share=0.25, patch_size=4, bands=[0, 9]
+        )
+        module.setup('fit')
+        assert (len(module.train_dataset), len(module.val_dataset)) == (3, 1)
+        seen = [
+            {batch['image'].max().item() for batch in loader}
+            for loader in (module.train_dataloader(), module.val_dataloader())
+        ]
+        assert not seen[0] & seen[1]
+        batch = next(iter(module.val_dataloader()))
+        for crop in (module.aug, module.train_aug):
+            values = crop(dict(batch))['image']
+            assert values.shape == (1, 2, 4, 4)
+            expected = (batch['image'][0, :, 0, 0] - module.mean) / module.std
+            torch.testing.assert_close(values[0, :, 0, 0], expected)
+
+    def test_dates_of_a_pair_follow_each_other(self, root):
+        path = Path(root) / 'enmap' / '0000' / '999.tif'
+        write(path, np.full((BANDS, 8, 8), 9, 'int16'))
+        module = SpectralEarthPretrainDataModule(root, 3, pairs=True, turn=False)
+        module.setup('fit')
+        (batch,) = module.train_dataloader()
+        assert batch['image'].shape == (3, 2 * BANDS, 8, 8)
+        dates = batch['image'].unflatten(1, (2, BANDS))
+        assert all(date.unique().numel() == 1 for pair in dates for date in pair)
+        values = module.train_aug(batch)['image'].unflatten(1, (2, BANDS))
+        same = dates[:, 0] == dates[:, 1]
+        assert torch.equal(values[:, 0] == values[:, 1], same)
+
+    def test_bad_input(self, root):
+        with pytest.raises(BadParameter, match='val_share is 0'):
+            SpectralEarthPretrainDataModule(root, val_share=0)
+        with pytest.raises(BadParameter, match=r'bands: \[-1\]'):
+            SpectralEarthPretrainDataModule(root, bands=[-1])
 
 
 class TestBadInput:

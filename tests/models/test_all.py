@@ -25,7 +25,9 @@ LARGE = ('_small', '_base', '_vitb', '_vitl', '_vith', '_l', '_h')
 
 BANDS, HEIGHT, WIDTH = 2, 37, 50
 #: Models that need more bands.
-MANY_BANDS = {'spectralearth_resnet50': 80, 'spectralearth_vits': 80}
+MANY_BANDS = dict.fromkeys(
+    ('spectralearth_mae_vits', 'spectralearth_resnet50', 'spectralearth_vits'), 80
+)
 
 
 def build(name):

@@ -1,22 +1,29 @@
 """Every recipe runs one step on small data, and the table of the published ones is complete."""
 
+import functools
 import importlib
 import inspect
 import re
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 import yaml
+from torchgeo.datasets import SSL4EOS12
 
 from tests.data.bright import data as bright
 from tests.data.levircd import data as levircd
+from tests.data.spectralearth import data as spectralearth
 from tests.datasets.makers import boxes, class_map, image_of, write_dates, write_polygons
 from tests.rasters import write_raster
 from torchgeo_ext import registry
 from torchgeo_ext.cli import main
 from torchgeo_ext.cli._fit import run
-from torchgeo_ext.models import agrifm, dynamicvis, mfnet, rsmamba, satmaepp, skysense
+from torchgeo_ext.datasets.spectral_earth import TaskName
+from torchgeo_ext.models import agrifm, dynamicvis, lessvit, mfnet, rsmamba, satmaepp, skysense
+from torchgeo_ext.models import spectralearth as spectral_networks
+from torchgeo_ext.models._less import LESSSize
 from torchgeo_ext.models.vmamba import SIZES
 
 ROOT = Path(__file__).parents[2]
@@ -28,7 +35,9 @@ PUBLISHED = [path for path in RECIPES if path not in OWN]
 FAKES = {
     'BRIGHTDFC2025': bright.make, 'BRIGHTQuestions': bright.make,
     'LEVIRCDPlus': levircd.make_plus, 'LEVIRCDTiles': levircd.make,
+    'SpectralEarthPretrain': spectralearth.make,
 }  # fmt: skip
+FAKES |= {task: functools.partial(spectralearth.make, task=task) for task in get_args(TaskName)}
 
 #: Networks that are too large for a test, and what makes smaller ones of the same builder.
 SMALLER = {
@@ -115,10 +124,12 @@ def fake_data(dataset, root):
 
 
 def dataset_of(config):
-    """The class in the data, the folder of one without, or that of a data module made for one."""
+    """The class in the data, its task, the folder of one without, or what the module is for."""
     data = config['data']['init_args']
     if 'folder' in data:
         return Path(data['folder']).name
+    if 'task' in data:
+        return data['task']
     made_for = config['data']['class_path'].rpartition('.')[2].removesuffix('DataModule')
     return data.get('dataset', made_for)
 
@@ -164,6 +175,8 @@ def small(config, root):
         further['root'] = str(root)
     if 'crop_size' in data:
         data['crop_size'] = SIZE
+    if 'size' in config['model']['init_args']:
+        config['model']['init_args']['size'] = SIZE
     if 'tile_size' in further:
         further['tile_size'] = SIZE
     further.pop('unseen', None)  # made-up files are of made-up events
@@ -179,6 +192,12 @@ def test_published_recipe_runs_one_step(recipe, tmp_path, monkeypatch):
     monkeypatch.setitem(satmaepp.SIZES, 'vitl', satmaepp.SatMAEPPSize(32, 2, 2, 8))
     monkeypatch.setitem(mfnet.SIZES, 'vitl', mfnet.SAMSize(32, 2, 2, (1,)))
     monkeypatch.setitem(skysense.SIZES, 'vitl', skysense.SkySenseSize(32, 2, 2))
+    for size in lessvit.SIZES:
+        monkeypatch.setitem(lessvit.SIZES, size, LESSSize(32, 2, 2))
+    monkeypatch.setitem(
+        spectral_networks.SIZES, 'vits', spectral_networks.SpectralEarthSize(32, 2, 2)
+    )
+    monkeypatch.setattr(SSL4EOS12, '__len__', lambda self: 2)  # it says what was published
     path = tmp_path / 'config.yaml'
     path.write_text(yaml.safe_dump(small(read(recipe), tmp_path)), encoding='utf-8')
     run(['fit', '--config', str(path)])
@@ -233,7 +252,7 @@ def test_published_recipes_are_what_they_are_called():
         network = config['model']['init_args']
         named = (network['model'], network.get('backbone', ''))
         assert any(name.startswith(system) for name in named), recipe
-        found = dataset_of(config).rpartition('.')[2].lower()
+        found = dataset_of(config).rpartition('.')[2].lower().replace('_', '')
         assert found.startswith(dataset), recipe
         assert config['trainer']['default_root_dir'] == f'{recipe.stem}_run'
 

@@ -12,7 +12,11 @@ from torchgeo_ext.datamodules.reben import ReBENDataModule
 from torchgeo_ext.datamodules.s2100k import S2100kDataModule
 from torchgeo_ext.datamodules.scenes import SceneDataModule
 from torchgeo_ext.datamodules.series import SeriesDataModule
-from torchgeo_ext.datamodules.spectral_earth import SpectralEarthDataModule
+from torchgeo_ext.datamodules.spectral_earth import (
+    SpectralEarthDataModule,
+    SpectralEarthPretrainDataModule,
+)
+from torchgeo_ext.datamodules.spectral_patches import SpectralPatchDataModule
 
 __all__ = (
     'ChangePairDataModule',
@@ -28,4 +32,6 @@ __all__ = (
     'SceneDataModule',
     'SeriesDataModule',
     'SpectralEarthDataModule',
+    'SpectralEarthPretrainDataModule',
+    'SpectralPatchDataModule',
 )

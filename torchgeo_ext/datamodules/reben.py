@@ -3,16 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import nn
-from torchgeo.datamodules import NonGeoDataModule
 
-from torchgeo_ext.datamodules._augment import augmentation
+from torchgeo_ext.datamodules._standardised import StandardisedDataModule
 from torchgeo_ext.datasets import ReBEN
-from torchgeo_ext.transforms import Standardise
 
 
-class ReBENDataModule(NonGeoDataModule):
+class ReBENDataModule(StandardisedDataModule):
     """Patches of the published split of reBEN, standardised with the published figures.
 
     TorchGeo's ``BigEarthNetDataModule`` serves the first version of the dataset alone. Training
@@ -50,21 +47,17 @@ class ReBENDataModule(NonGeoDataModule):
         turn: bool = True,
         **kwargs: Any,
     ) -> None:
-        super().__init__(ReBEN, batch_size, num_workers, root=root, bands=bands, **kwargs)
         places = [ReBEN.all_bands.index(band) for band in ReBEN.choose(bands)]
         mean, std = ([row[place] for place in places] for row in (ReBEN.mean, ReBEN.std))
-        # tasks undo it in figures
-        self.mean, self.std = torch.tensor(mean), torch.tensor(std)
-        self.aug = Standardise(mean, std)
-        self.train_aug = augmentation(transforms, self.aug, turn=turn)
-
-    def setup(self, stage: str) -> None:
-        """Open the splits that a stage needs.
-
-        Args:
-            stage: ``fit``, ``validate``, ``test`` or ``predict``.
-        """
-        if stage == 'predict':
-            self.predict_dataset = ReBEN(split='test', **self.kwargs)
-        else:
-            super().setup(stage)
+        super().__init__(
+            ReBEN,
+            batch_size,
+            num_workers,
+            mean=mean,
+            std=std,
+            transforms=transforms,
+            turn=turn,
+            root=root,
+            bands=bands,
+            **kwargs,
+        )

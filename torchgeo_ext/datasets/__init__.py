@@ -28,6 +28,7 @@ from torchgeo_ext.datasets.landcoveraitiles import LandCoverAITiles
 from torchgeo_ext.datasets.landsatscd import LandsatSCD
 from torchgeo_ext.datasets.levircd_tiles import LEVIRCDTiles
 from torchgeo_ext.datasets.levirmci import LEVIRMCI
+from torchgeo_ext.datasets.marida import MARIDA
 from torchgeo_ext.datasets.massachusettsroads import MassachusettsRoads
 from torchgeo_ext.datasets.pavia import PaviaCentre, PaviaUniversity
 from torchgeo_ext.datasets.placed_images import PlacedImages
@@ -38,6 +39,7 @@ from torchgeo_ext.datasets.reben import ReBEN
 from torchgeo_ext.datasets.s2looking import S2Looking
 from torchgeo_ext.datasets.scene_patches import ScenePatches
 from torchgeo_ext.datasets.second import SECOND
+from torchgeo_ext.datasets.segmunich import SegMunich
 from torchgeo_ext.datasets.spectral_earth import SpectralEarth, SpectralEarthTask
 from torchgeo_ext.datasets.ssl4eco import SSL4Eco
 from torchgeo_ext.datasets.star import STAR
@@ -56,6 +58,7 @@ __all__ = (
     'GZCD',
     'HRSCD',
     'LEVIRMCI',
+    'MARIDA',
     'PXCLCD',
     'SECOND',
     'STAR',
@@ -89,6 +92,7 @@ __all__ = (
     'S2Looking',
     'SSL4Eco',
     'ScenePatches',
+    'SegMunich',
     'SpectralEarth',
     'SpectralEarthTask',
     'TiledRaster',

@@ -149,6 +149,7 @@ class MapImages(NonGeoDataset):
                 'Maps must have the size of the images.',
             )
         sample: Sample = {'image': torch.from_numpy(image), 'mask': torch.from_numpy(mask)}
+        sample |= self._further()
         return sample if self.transforms is None else self.transforms(sample)
 
     def _load_image(self, files: Files, window: Window) -> NDArray[np.float32]:
@@ -164,6 +165,10 @@ class MapImages(NonGeoDataset):
     def _load_map(self, files: Files, window: Window) -> NDArray[np.int64]:
         """Read the classes (h, w)."""
         raise NotImplementedError
+
+    def _further(self) -> Sample:
+        """Give what else samples tell."""
+        return {}
 
     def plot(self, sample: Sample, show_titles: bool = True, suptitle: str | None = None) -> Figure:
         """Draw an image, its map and, if there is one, the ``prediction`` (h, w).

@@ -27,6 +27,7 @@ from torchgeo_ext.datasets._change_pairs import one_of
 from torchgeo_ext.datasets._missing import PublishedNotFoundError
 from torchgeo_ext.datasets._object_figure import draw_objects
 from torchgeo_ext.datasets._pair_files import opened
+from torchgeo_ext.datasets._windows import tile_starts
 from torchgeo_ext.errors import BadInput, BadParameter
 
 
@@ -178,7 +179,9 @@ class ObjectImages(NonGeoDataset):
             size = self.tile_size or max(height, width)
             tall, wide = min(size, height), min(size, width)
             step = size - self.overlap if self.tile_size else size
-            starts = itertools.product(_starts(height, tall, step), _starts(width, wide, step))
+            starts = itertools.product(
+                tile_starts(height, tall, step), tile_starts(width, wide, step)
+            )
             for row, column in starts:
                 yield number, Window(column, row, wide, tall)
 
@@ -222,11 +225,6 @@ def by_stem(folder: Path, suffixes: Sequence[str]) -> Mapping[str, Path]:
 
 #: Of images without relations.
 NO_RELATIONS: NDArray[np.int64] = np.empty((0, 3), dtype=np.int64)
-
-
-def _starts(length: int, size: int, step: int) -> list[int]:
-    """Where tiles begin along a side; the last one ends with it."""
-    return [*range(0, length - size, step), length - size]
 
 
 def _read(path: Path, window: Window) -> torch.Tensor:

@@ -31,3 +31,8 @@ def inside(window: Window, grid: Grid) -> Window:
     end_row = min(grid.height, window.row_off + window.height)
     end = min(grid.width, window.col_off + window.width)
     return Window(first, first_row, max(0, end - first), max(0, end_row - first_row))
+
+
+def tile_starts(length: int, size: int, step: int) -> list[int]:
+    """Say where tiles begin along a side; the last one ends with it."""
+    return [*range(0, length - size, step), length - size]

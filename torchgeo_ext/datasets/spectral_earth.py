@@ -3,10 +3,10 @@
 Axes: s bands, h and w rows and columns.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 import rasterio
@@ -122,6 +122,10 @@ TaskName = Literal[
     'enmap_treemap', 'desis_cdl', 'eo1_cdl',
 ]  # fmt: skip
 
+#: Sensors by the folder of their images.
+_SENSORS = {'enmap': 'enmap', 'desis': 'desis', 'eo1': 'hyperion'}
+_HYPERION = tuple(f'B{number}' for number in (*range(8, 58), *range(77, 225)))
+
 
 class SpectralEarthTask(NonGeoDataset):
     """One of the tasks of `SpectralEarth <https://arxiv.org/abs/2408.08447>`_.
@@ -129,6 +133,9 @@ class SpectralEarthTask(NonGeoDataset):
     * patches of 128 x 128 pixels of 30 m, int16 digital numbers
     * 202 bands of EnMAP ordered by wavelength, 235 of DESIS or 198 of Hyperion (EO-1)
     * maps of classes; for ``enmap_corine`` the 19 classes of BigEarthNet that a patch has
+
+    Which bands of Hyperion the 198 are (B8 to B57 and B77 to B224, in this order) is what the code
+    of LESS ViT (https://github.com/uiuctml/LESSViT) takes them for.
 
     Data: https://geoservice.dlr.de/web/datasets/enmap_spectralearth, after creating an account;
     its licence is not stated there. Lists of the splits:
@@ -140,12 +147,14 @@ class SpectralEarthTask(NonGeoDataset):
         task: What to read.
         split: ``train``, ``val`` or ``test``.
         transforms: Called with each sample.
+        bands: Places of the bands to give, from 0, in this order; all if not given.
 
     Attributes:
         classes: Names of the classes, ``class 7`` where the code alone is known.
+        wavelengths: Centre of each band in micrometres (s,).
 
     Raises:
-        BadParameter: If there is no such task or split.
+        BadParameter: If there is no such task, split or band.
         DatasetNotFoundError: If data or lists are not there.
     """
 
@@ -158,6 +167,7 @@ class SpectralEarthTask(NonGeoDataset):
         task: TaskName = 'enmap_cdl',
         split: str = 'train',
         transforms: Callable[[Sample], Sample] | None = None,
+        bands: Sequence[int] | None = None,
     ) -> None:
         for argument, value, known in (
             ('task', task, tuple(_TASKS)), ('split', split, self.splits),
@@ -181,7 +191,8 @@ class SpectralEarthTask(NonGeoDataset):
         codes = _CORINE.values() if self.multilabel else [(code,) for code in self._task.codes]
         pairs = sorted((code, place) for place, group in enumerate(codes) for code in group)
         self._codes, self._places = (np.array(column) for column in zip(*pairs, strict=True))
-        self.wavelengths = _enmap_wavelengths() if self._task.images == 'enmap' else None
+        self._bands = _Bands.of(self._task.images, bands)
+        self.wavelengths = self._bands.wavelengths
 
     def __len__(self) -> int:
         """Count the patches of the split."""
@@ -195,30 +206,24 @@ class SpectralEarthTask(NonGeoDataset):
 
         Returns:
             ``image`` float32 (s, h, w), digital numbers; ``mask`` int64 (h, w), -1 where there is
-            no label, or ``label`` int64 (19,) of ones and zeros; of EnMAP ``wavelengths`` float32
-            (s,) in micrometres.
+            no label, or ``label`` int64 (19,) of ones and zeros; ``wavelengths`` float32 (s,) in
+            micrometres.
 
         Raises:
-            BadInput: If a file is missing, or has another number of bands than EnMAP's 202.
+            BadInput: If a file is missing, or has another number of bands than the sensor's.
         """
         image_path, mask_path = self.files[index]
-        image = _read(image_path).astype('float32')
         classes = self._classes_of(_read(mask_path)[0])
-        sample: Sample = {'image': torch.from_numpy(image)}
+        sample: Sample = {
+            'image': self._bands.read(image_path),
+            'wavelengths': self.wavelengths.clone(),
+        }
         if self.multilabel:
             label = torch.zeros(len(self.classes), dtype=torch.int64)
             label[torch.from_numpy(np.unique(classes[classes != IGNORE]))] = 1
             sample['label'] = label
         else:
             sample['mask'] = torch.from_numpy(classes)
-        if self.wavelengths is not None:
-            if len(image) != len(self.wavelengths):
-                raise BadInput(
-                    f'{image_path} has {len(image)} bands, but patches of EnMAP have '
-                    f'{len(self.wavelengths)} here.',
-                    'Check that it is a file of SpectralEarth.',
-                )
-            sample['wavelengths'] = self.wavelengths.clone()
         return sample if self.transforms is None else self.transforms(sample)
 
     def _classes_of(self, codes: NDArray[np.generic]) -> NDArray[np.int64]:
@@ -273,8 +278,10 @@ class SpectralEarth(NonGeoDataset):
             there is no other; else a single one, ``image``.
         transforms: Called with each sample.
         seed: Decides which dates are drawn.
+        bands: Places of the bands to give, from 0, in this order; all if not given.
 
     Raises:
+        BadParameter: If there is no such band.
         DatasetNotFoundError: If there are no patches.
     """
 
@@ -288,6 +295,7 @@ class SpectralEarth(NonGeoDataset):
         pairs: bool = False,
         transforms: Callable[[Sample], Sample] | None = None,
         seed: int = 0,
+        bands: Sequence[int] | None = None,
     ) -> None:
         self.root, self.pairs, self.transforms = Path(root).expanduser(), pairs, transforms
         self._random = np.random.default_rng(seed)
@@ -296,7 +304,8 @@ class SpectralEarth(NonGeoDataset):
         self.places = [dates for path in patches if (dates := sorted(path.glob('*.tif')))]
         if not self.places:
             raise PublishedNotFoundError(self)
-        self.wavelengths = _enmap_wavelengths()
+        self._bands = _Bands.of('enmap', bands)
+        self.wavelengths = self._bands.wavelengths
 
     def __len__(self) -> int:
         """Count the places."""
@@ -311,14 +320,16 @@ class SpectralEarth(NonGeoDataset):
         Returns:
             ``image`` float32 (s, h, w), digital numbers, or ``image1`` and ``image2``; and
             ``wavelengths`` float32 (s,) in micrometres.
+
+        Raises:
+            BadInput: If a file has another number of bands.
         """
         dates = self.places[index]
         count = 2 if self.pairs else 1
         chosen = self._random.choice(len(dates), count, replace=len(dates) < count)
         keys = ('image1', 'image2') if self.pairs else ('image',)
         sample: Sample = {
-            key: torch.from_numpy(_read(dates[number]).astype('float32'))
-            for key, number in zip(keys, chosen, strict=True)
+            key: self._bands.read(dates[number]) for key, number in zip(keys, chosen, strict=True)
         }
         sample['wavelengths'] = self.wavelengths.clone()
         return sample if self.transforms is None else self.transforms(sample)
@@ -332,7 +343,56 @@ def _read(path: Path) -> NDArray[np.generic]:
     return values
 
 
-def _enmap_wavelengths() -> torch.Tensor:
-    """Give the centres of the bands that SpectralEarth kept of EnMAP, in its order."""
-    centres = {band.name: band.wavelength or 0 for band in sensor('enmap').bands}
-    return torch.tensor(sorted(centres[name] for name in EnMAP.default_bands))
+class _Bands(NamedTuple):
+    """Bands of patches, and which of them to give.
+
+    Attributes:
+        total: How many there are in a file.
+        places: Which ones to give.
+        wavelengths: Their centres in micrometres (s,).
+    """
+
+    total: int
+    places: list[int]
+    wavelengths: torch.Tensor
+
+    @classmethod
+    def of(cls, images: str, places: Sequence[int] | None) -> '_Bands':
+        """Choose bands of a sensor.
+
+        Raises:
+            BadParameter: If there is no such band.
+        """
+        centres = _wavelengths(images)
+        chosen = list(range(len(centres)) if places is None else places)
+        strange = [place for place in chosen if not 0 <= place < len(centres)]
+        if strange or not chosen:
+            raise BadParameter(
+                f'bands: {strange or "there are none"}.',
+                f'Give places from 0 to {len(centres) - 1}.',
+            )
+        return cls(len(centres), chosen, centres[chosen])
+
+    def read(self, path: Path) -> torch.Tensor:
+        """Read them (s, h, w).
+
+        Raises:
+            BadInput: If the file is missing or has other bands.
+        """
+        image = _read(path)
+        if len(image) != self.total:
+            raise BadInput(
+                f'{path} has {len(image)} bands, but patches of its sensor have {self.total} here.',
+                'Check that it is a file of SpectralEarth.',
+            )
+        return torch.from_numpy(image[self.places].astype('float32'))
+
+
+def _wavelengths(images: str) -> torch.Tensor:
+    """Give the centres of the bands that SpectralEarth kept of a sensor, in its order."""
+    name = _SENSORS[images]
+    centres = {band.name: band.wavelength or 0 for band in sensor(name).bands}
+    if images == 'enmap':
+        return torch.tensor(sorted(centres[band] for band in EnMAP.default_bands))
+    kept = _HYPERION if images == 'eo1' else centres
+    return torch.tensor([centres[band] for band in kept])

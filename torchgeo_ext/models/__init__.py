@@ -124,6 +124,13 @@ from torchgeo_ext.models.spectralearth import (
     spectralearth_vitl,
     spectralearth_vits,
 )
+from torchgeo_ext.models.spectralearth_mae import (
+    SpectralEarthMAE,
+    spectralearth_mae_vitb,
+    spectralearth_mae_vith,
+    spectralearth_mae_vitl,
+    spectralearth_mae_vits,
+)
 from torchgeo_ext.models.spectralformer import SpectralFormer, spectralformer
 from torchgeo_ext.models.tcssm import TCSSM, tcssm
 from torchgeo_ext.models.tinycd import TinyCD, TinyCD_Weights, tinycd
@@ -198,6 +205,7 @@ __all__ = (
     'SemiCDVL',
     'SiamLite',
     'SkySense',
+    'SpectralEarthMAE',
     'SpectralEarthResNet',
     'SpectralEarthViT',
     'SpectralEarth_Weights',
@@ -279,6 +287,10 @@ __all__ = (
     'sinr',
     'skysense_sentinel1_vitl',
     'skysense_sentinel2_vitl',
+    'spectralearth_mae_vitb',
+    'spectralearth_mae_vith',
+    'spectralearth_mae_vitl',
+    'spectralearth_mae_vits',
     'spectralearth_resnet50',
     'spectralearth_vitb',
     'spectralearth_vith',

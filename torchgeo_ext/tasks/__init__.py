@@ -14,6 +14,7 @@ from torchgeo_ext.tasks.masked_change_detection import MaskedChangeDetection
 from torchgeo_ext.tasks.masked_instance_segmentation import MaskedInstanceSegmentation
 from torchgeo_ext.tasks.masked_object_detection import MaskedObjectDetection
 from torchgeo_ext.tasks.masked_segmentation import MaskedSegmentation
+from torchgeo_ext.tasks.momentum_contrast import MomentumContrast
 from torchgeo_ext.tasks.rotated_object_detection import RotatedObjectDetection
 from torchgeo_ext.tasks.scene_classification import SceneClassification
 from torchgeo_ext.tasks.semantic_change_detection import SemanticChangeDetection
@@ -35,6 +36,7 @@ __all__ = (
     'MaskedInstanceSegmentation',
     'MaskedObjectDetection',
     'MaskedSegmentation',
+    'MomentumContrast',
     'RotatedObjectDetection',
     'SceneClassification',
     'SemanticChangeDetection',

@@ -13,9 +13,10 @@ from torch import Tensor
 from torchgeo.datasets.utils import Sample
 from torchgeo.tasks import BaseTask
 
-from torchgeo_ext.errors import BadInput, BadParameter
+from torchgeo_ext.errors import BadParameter
 from torchgeo_ext.models._reconstruction import Reconstruction
 from torchgeo_ext.tasks._registered import build_registered
+from torchgeo_ext.tasks._wavelengths import tell_wavelengths
 
 
 class MaskedAutoencoding(BaseTask):
@@ -78,10 +79,6 @@ class MaskedAutoencoding(BaseTask):
                 'Choose a masked autoencoder, such as lessvit_mae_base.',
             )
         self._takes_valid = 'valid' in parameters.parameters
-        encoder: Any = getattr(self.model, 'encoder', None)
-        follows = hasattr(encoder, 'wavelengths') and 'wavelengths' not in arguments
-        # not a part, so that its weights are counted once
-        self._follower: tuple[Any, ...] = (encoder,) if follows else ()
 
     def configure_optimizers(self) -> Any:
         """Set up AdamW, and the drop of the learning rate."""
@@ -105,10 +102,7 @@ class MaskedAutoencoding(BaseTask):
         Raises:
             BadInput: If images of several sensors are in one batch.
         """
-        for encoder in self._follower:
-            told = batch.get('wavelengths')
-            if isinstance(told, Tensor) and not told.isnan().any():
-                encoder.wavelengths = _shared(told)
+        tell_wavelengths(self.model, self.hparams['model_args'], batch)
         known = (
             {'valid': batch['mask_valid']} if self._takes_valid and 'mask_valid' in batch else {}
         )
@@ -166,15 +160,3 @@ class MaskedAutoencoding(BaseTask):
         if 'filename' in sample:
             figure.suptitle(str(sample['filename']))
         return figure
-
-
-def _shared(wavelengths: Tensor) -> list[float]:
-    """Give the centres that all images of a batch (b, c) have."""
-    first, *others = wavelengths.float().unique(dim=0)
-    if others:
-        raise BadInput(
-            f'wavelengths: the images of a batch are of {1 + len(others)} sensors.',
-            'Put images of one sensor into a batch.',
-        )
-    centres: list[float] = first.tolist()
-    return centres

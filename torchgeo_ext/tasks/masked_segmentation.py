@@ -16,9 +16,10 @@ from torchgeo_ext.tasks._registered import (
     starting_weights,
     takes_any_backbone,
 )
+from torchgeo_ext.tasks._wavelengths import FollowsWavelengths
 
 
-class MaskedSegmentation(MaskedLabels, SemanticSegmentation):
+class MaskedSegmentation(FollowsWavelengths, MaskedLabels, SemanticSegmentation):
     """TorchGeo's task, with what learning from one's own layers needs.
 
     Every loss leaves out pixels without label (``ignore_index``), scores come from one confusion
@@ -27,6 +28,9 @@ class MaskedSegmentation(MaskedLabels, SemanticSegmentation):
     and ``upernet`` also go onto every backbone of
     :func:`~torchgeo_ext.models.features.list_backbones`; and a registered model that makes a map
     of an image, such as ``cvmhunet``, brings its own backbone.
+
+    Backbones that know bands by their wavelengths are told those of each batch (``wavelengths``
+    (b, c) in micrometres), if there are some and ``model_args`` does not give them.
     """
 
     def __init__(

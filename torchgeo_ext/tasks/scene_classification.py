@@ -27,6 +27,7 @@ from torchgeo_ext.tasks._masked import (
     Scores,
 )
 from torchgeo_ext.tasks._vectors import vector_width
+from torchgeo_ext.tasks._wavelengths import FollowsWavelengths
 
 
 class SceneClassifier(nn.Module):
@@ -49,13 +50,16 @@ class SceneClassifier(nn.Module):
         return logits
 
 
-class SceneClassification(Classification):
+class SceneClassification(FollowsWavelengths, Classification):
     """TorchGeo's task, for every backbone and for tiles of labelled rasters.
 
     A batch has ``image`` (b, c, h, w) and either ``label`` or ``mask`` (b, h, w), as the tiles of
     :class:`~torchgeo_ext.datamodules.GeoTIFFDataModule` have. A tile has the class that covers
     ``share`` of its labelled pixels, or all such classes if ``task`` is ``multilabel``; tiles that
     tell none are left out, and so are those without label. Binary tasks ask for class 1.
+
+    Backbones that know bands by their wavelengths are told those of each batch (``wavelengths``
+    (b, c) in micrometres), if there are some and ``model_args`` does not give them.
     """
 
     predicts = 'classification'

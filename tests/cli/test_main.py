@@ -10,6 +10,7 @@ import time
 import pytest
 import rasterio
 
+from tests.rasters import gradient, write_raster
 from tests.third_party import install
 from torchgeo_ext.cli import main
 
@@ -50,6 +51,21 @@ def test_words_that_cannot_be_used(words, capsys):
         main(words)
     assert left.value.code == 2
     assert 'usage' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('words', [['2', '4', '5'], ['2,4,5'], ['2,', '4-5']])
+def test_bands_as_results_write_them(words, tmp_path, capsys):
+    image = write_raster(tmp_path / 'a.tif', gradient(5, 40, 40))
+    given = ['--image', str(image), '--output', str(tmp_path / 'o.tif'), '--components', '1']
+    assert main(['reduce-bands', *given, '--method', 'pca', '--bands', *words]) == 0
+    assert 'bands_used: 3' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('word', ['a', '3-1', '1,,2', '-1', ''])
+def test_bands_that_are_none(word, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main(['reduce-bands', '--image', 'a.tif', '--output', 'o.tif', f'--bands={word}'])
+    assert 'is no list of bands such as 1,2,5-9' in capsys.readouterr().err
 
 
 def test_extents_may_begin_with_a_minus(tmp_path):

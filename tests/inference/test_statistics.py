@@ -116,7 +116,7 @@ def test_parts_masks_and_conditions(tmp_path):
 
 def test_nothing_valid(tmp_path):
     path = write_raster(tmp_path / 'a.tif', np.zeros((1, 8, 8), 'uint8'), nodata=0)
-    with pytest.raises(BadInput, match=r'a\.tif: no pixel is valid'):
+    with pytest.raises(BadInput, match=r'image: no pixel of a\.tif is valid'):
         band_statistics([source(path)])
 
 

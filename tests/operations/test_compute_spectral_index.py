@@ -79,7 +79,7 @@ def test_a_spectrometer(tmp_path):
 
 def test_what_the_user_says(tmp_path):
     plain = image(tmp_path / 'a.tif', names=())
-    with pytest.raises(BadParameter, match='needs the band nir'):
+    with pytest.raises(BadInput, match='does not say at which wavelengths its 5 bands are'):
         compute_spectral_index(plain, tmp_path / 'o.tif')
     for shows in ('blue,green,red,nir,swir16', '490, 560, 665, 842, 1610'):
         compute_spectral_index(plain, tmp_path / 'o.tif', shows=shows)

@@ -217,6 +217,10 @@ def test_prisma(tmp_path):
         'band,wavelength_nm,fwhm_nm,bbl\n1,450,10,1\n2,550,11,0\n3,650,12,1\n',
         'Wavelength (um);FWHM (um);good\n0.45;0.01;1\n0.55;0.011;0\n0.65;0.012;1\n',
         'name\tcentre\tbandwidth\tvalid\nx\t450\t10\t1\ny\t550\t11\t0\nz\t650\t12\t1\n',
+        'wavelength_um,fwhm_nm,good\n0.45,10,1\n0.55,11,0\n0.65,12,1\n',
+        'wavelength_nm,fwhm_um,good\n450,0.01,1\n550,0.011,0\n650,0.012,1\n',
+        'wavelength,fwhm,good\n0.45,10,1\n0.55,11,0\n0.65,12,1\n',
+        'wavelength,fwhm,good\n450,0.01,1\n550,0.011,0\n650,0.012,1\n',
     ],
 )
 def test_tables(tmp_path, text):
@@ -248,7 +252,7 @@ def test_a_sensor_for_a_table(tmp_path):
         ('', 'has no rows'),
         ('a,b\n1,2\n', r'no column of .*\(a, b\) is a wavelength'),
         ('wavelength\n450\nx\n', "no wavelength in row 2: 'x'"),
-        ('wavelength\n450\n', r'a.tif has 3 bands, but .*table.csv has 1'),
+        ('wavelength\n450\n', r'wavelengths: .*table.csv has 1 bands, but image .*a.tif has 3\.'),
     ],
 )
 def test_tables_that_do_not_do(tmp_path, text, message):
@@ -262,8 +266,19 @@ def test_no_such_table(tmp_path):
     path = raster(tmp_path / 'a.tif')
     with pytest.raises(BadInput, match='cannot be read'):
         read_wavelengths(path, tmp_path / 'none.csv')
-    with pytest.raises(BadParameter, match=r"'enmab'.* Did you mean .*enmap"):
+    with pytest.raises(BadParameter, match=r"wavelengths: .*'enmab'.* Did you mean .*enmap"):
         read_wavelengths(path, 'enmab')
+    with pytest.raises(BadParameter, match=r'wavelengths: .* vary .* CSV with a row for each band'):
+        read_wavelengths(path, 'hyspex')
+
+
+def test_a_number_of_bands_that_no_sensor_has(tmp_path):
+    with pytest.raises(BadInput, match=r'No known sensor has 225 bands\.'):
+        read_wavelengths(raster(tmp_path / 'a.tif', 225))
+    with pytest.raises(BadInput, match=r'224 bands have: .*enmap'):
+        read_wavelengths(raster(tmp_path / 'b.tif', 224))
+    with pytest.raises(BadInput, match=r'PRISMA has 234 bands, but image .*b\.tif has 224\. 224 b'):
+        read_wavelengths(tmp_path / 'b.tif', 'prisma')
 
 
 def test_no_wavelengths_says_where_it_looked(tmp_path):

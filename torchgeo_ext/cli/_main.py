@@ -12,6 +12,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -146,10 +147,22 @@ def _argument(parameter: Any) -> dict[str, Any]:
         settings |= {'choices': parameter.all_choices(), 'metavar': None}
     if parameter.kind in ('rasters', 'bands') or parameter.multiple:
         settings['nargs'] = '+'
-    types = {'integer': int, 'number': float, 'bands': int}
+    types = {'integer': int, 'number': float, 'bands': _bands}
     if parameter.kind in types:
         settings['type'] = types[parameter.kind]
     return settings
+
+
+def _bands(text: str) -> list[int]:
+    """Read numbers of bands as logs and results write them: ``7``, ``1,2,3`` or ``1-3``."""
+    numbers: list[int] = []
+    for word in text.strip(',').split(','):
+        ends = re.fullmatch(r'\s*(\d+)(?:-(\d+))?\s*', word)
+        found = range(int(ends[1]), int(ends[2] or ends[1]) + 1) if ends else range(0)
+        if not found:
+            raise argparse.ArgumentTypeError(f'{text!r} is no list of bands such as 1,2,5-9')
+        numbers += found
+    return numbers
 
 
 _METAVARS = {
@@ -163,8 +176,12 @@ _METAVARS = {
 def _run_operation(options: argparse.Namespace) -> None:
     from torchgeo_ext.plugins import plugins
 
-    given = {p.name: getattr(options, p.name) for p in options.operation.parameters}
-    parameters = {name: value for name, value in given.items() if value is not None}
+    parameters = {}
+    for parameter in options.operation.parameters:
+        value = getattr(options, parameter.name)
+        if value is not None:
+            lists = parameter.kind == 'bands'
+            parameters[parameter.name] = list(chain.from_iterable(value)) if lists else value
     with Bar() as bar:
         result = plugins().hook.run_operation(
             operation=options.operation, parameters=parameters, progress=bar

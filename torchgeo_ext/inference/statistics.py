@@ -319,6 +319,7 @@ def band_statistics(
         [Path(source.path).name for source in sources],
         quantiles,
         [ClassCount(entry.value, entry.name, number) for entry, number in found],
+        argument=sources[0].argument,
     )
 
 
@@ -394,15 +395,24 @@ class StatisticsBuilder:
         rasters: Sequence[str],
         quantiles: Sequence[float] = QUANTILES,
         classes: Sequence[ClassCount] = (),
+        *,
+        argument: str = 'image',
     ) -> BandStatistics:
         """Sum up.
+
+        Args:
+            rasters: What was looked at.
+            quantiles: Shares, 0 to 1.
+            classes: Pixels of each class.
+            argument: The argument the rasters came from, for messages.
 
         Raises:
             BadInput: If no value is valid.
         """
         if not any(moments.count for moments in self._moments):
             raise BadInput(
-                f'{", ".join(rasters)}: no pixel is valid and inside of extent and mask.',
+                f'{argument}: no pixel of {", ".join(rasters)} is valid and inside of extent and '
+                'mask.',
                 'Check nodata values, extent and mask.',
             )
         return BandStatistics(tuple(self._summaries(quantiles)), tuple(classes), tuple(rasters))

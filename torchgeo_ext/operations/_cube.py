@@ -64,7 +64,8 @@ def open_cube(
     if not kept:
         raise BadInput(
             f'image: no band of {image} is of use: {_listed(numbers, useless)}.',
-            'Name the bands to use with bands.',
+            'Look at the nodata value of the file, and at extent. If bands are good nevertheless, '
+            'name them with bands.',
         )
     if useless:
         log.info(

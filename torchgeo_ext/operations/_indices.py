@@ -20,6 +20,7 @@ from torchgeo_ext.sensors import (
     Sensor,
     SensorBand,
     identify_bands,
+    read_wavelengths,
     wavelength_table,
 )
 from torchgeo_ext.sensors._sensor import HALF_WIDTH
@@ -111,6 +112,7 @@ def open_indices(
 
     Raises:
         BadParameter: If an index, a constant or a band is missing.
+        BadInput: If nothing is known of any band.
     """
     numbers = [number - 1 for number in cube.source.bands or ()]
     with open_raster(cube.source.path) as dataset:
@@ -121,6 +123,8 @@ def open_indices(
     if shows or wavelengths is not None:
         found, own = _told(found, shows, wavelengths), [None] * len(numbers)
     sensor = Sensor('image', 'the image', 'digital_number', tuple(_bands(found, own)))
+    if not any(band.name or band.wavelength or band.role for band in sensor.bands):
+        read_wavelengths(cube.source.path)  # tells where nothing was found, and what to give
     values = _constants(constants)
     resolved = [resolve_index(name, sensor, values) for name in names]
     needed = sorted({channel for index in resolved for channel in index.channels})

@@ -3,7 +3,10 @@
 import dataclasses
 from dataclasses import dataclass
 
-from torchgeo_ext.sensors._units import factor, positive
+from torchgeo_ext.sensors._units import MICROMETRES, factor, positive
+
+#: A width of such a share of the centre or more, or of such a share or less, is of another unit.
+_WIDEST, _NARROWEST = 1.0, 5e-5
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ def facts(
     width: object = None,
     unit: str = '',
     *,
+    width_unit: str = '',
     good: object = None,
     scale: object = None,
     offset: object = None,
@@ -44,8 +48,9 @@ def facts(
 
     Args:
         centre: Centre, in ``unit``.
-        width: Full width at half maximum, in the same unit as the centre.
+        width: Full width at half maximum, in the same unit as the centre unless that cannot be.
         unit: What the file calls the unit; without one the value tells.
+        width_unit: What it calls the unit of the width, if that has one of its own.
         good: 0 for a bad band.
         scale: Factor from stored to physical values.
         offset: Added after scaling.
@@ -53,14 +58,24 @@ def facts(
     """
     value, broad = positive(centre), positive(width)
     times = 1.0 if value is None else factor(value, unit)
+    if value is not None and broad is not None:
+        broad *= MICROMETRES.get(width_unit.lower()) or _times(broad, value, times)
     reciprocal = positive(divisor)
     return BandFacts(
         None if value is None else value * times,
-        None if value is None or broad is None else broad * times,
+        None if value is None else broad,
         None if good is None else _number(good) != 0,
         1 / reciprocal if scale is None and reciprocal else _number(scale),
         _number(offset),
     )
+
+
+def _times(width: float, centre: float, times: float) -> float:
+    """Tell what makes micrometres of a width, where files have nanometres beside micrometres."""
+    share = width / centre
+    if share >= _WIDEST:
+        return times / 1000
+    return times * 1000 if share <= _NARROWEST else times
 
 
 def _number(text: object) -> float | None:

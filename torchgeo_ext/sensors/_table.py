@@ -43,14 +43,15 @@ def read_table(path: Path, argument: str) -> tuple[list[str], list[BandFacts]]:
         raise BadInput(
             f'{argument}: no column of {path} ({", ".join(header)}) is a wavelength.', _HINT
         )
-    unit = _UNIT.search(header[places['centre']]) if header else None
+    units = {key: _unit(header[at]) if header else '' for key, at in places.items()}
     names, told = [], []
     for number, row in enumerate(rows, 1):
         cells = {key: row[at].strip() for key, at in places.items() if at < len(row)}
         known = facts(
             cells.get('centre'),
             cells.get('width'),
-            unit[1] if unit else '',
+            units['centre'],
+            width_unit=units.get('width', ''),
             good=cells.get('good') or None,
             scale=cells.get('scale') or None,
             offset=cells.get('offset') or None,
@@ -77,6 +78,11 @@ def _rows(path: Path, argument: str) -> list[list[str]]:
     if not rows or (len(rows) == 1 and not _are_numbers(rows[0])):
         raise BadInput(f'{argument}: {path} has no rows.', _HINT)
     return rows
+
+
+def _unit(head: str) -> str:
+    found = _UNIT.search(head)
+    return found[1] if found else ''
 
 
 def _are_numbers(row: list[str]) -> bool:

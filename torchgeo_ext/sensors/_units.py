@@ -2,7 +2,8 @@
 
 import re
 
-_MICROMETRES = {
+#: What makes micrometres of a number of each unit.
+MICROMETRES = {
     'um': 1.0,
     'µm': 1.0,
     'μm': 1.0,
@@ -25,7 +26,7 @@ _MICROMETRES = {
 _LIMIT = 100.0
 _NUMBER = r'\d+(?:\.\d+)?'
 _LENGTH = re.compile(
-    rf'({_NUMBER})\s*({"|".join(sorted(map(re.escape, _MICROMETRES), key=len, reverse=True))})\b',
+    rf'({_NUMBER})\s*({"|".join(sorted(map(re.escape, MICROMETRES), key=len, reverse=True))})\b',
     re.IGNORECASE,
 )
 
@@ -40,7 +41,7 @@ def factor(value: float, unit: str = '') -> float:
         value: A wavelength.
         unit: What its file calls the unit; may be empty.
     """
-    known = _MICROMETRES.get(unit.strip().lower())
+    known = MICROMETRES.get(unit.strip().lower())
     if known in (None, 1.0, 1e-3):
         return 1e-3 if value > _LIMIT else 1.0
     return known

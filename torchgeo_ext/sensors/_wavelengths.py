@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 #: EnMAP has no bands (1391 to 1461 and 1760 to 1939 nm), or no data at L2A (1331 to 1391 nm).
 WATER_VAPOUR = ((1.325, 1.455), (1.765, 1.935))
 
+_TABLE = 'A table is a CSV with a row for each band (wavelength_nm,fwhm_nm).'
+
 
 @dataclass(frozen=True, repr=False)
 class BandWavelengths:
@@ -192,8 +194,10 @@ def read_wavelengths(
         given = wavelength_table(table)
         if len(given) != count:
             raise BadInput(
-                f'{argument}: {path} has {count} bands, but {given.source} has {len(given)}.',
-                'Give a row for each band, in their order.',
+                f'wavelengths: {given.source} has {len(given)} bands, but {argument} {path} has '
+                f'{count}. {_sensors_of(count)}',
+                'Give the sensor that the image is of, or a CSV with a row for each of its bands, '
+                'in their order.',
             )
         return _completed(given, found)
     if not found.order:
@@ -218,7 +222,10 @@ def wavelength_table(
     if path.suffix or path.exists():
         names, told = read_table(path, argument)
         return _of(told, names, str(table))
-    return BandWavelengths.of_sensor(str(table))
+    try:
+        return BandWavelengths.of_sensor(str(table))
+    except BadParameter as error:
+        raise BadParameter(f'{argument}: {error.message}', f'{error.hint} {_TABLE}') from error
 
 
 def _of(told: Sequence[BandFacts], names: Sequence[str], source: str) -> BandWavelengths:
@@ -287,11 +294,27 @@ def _no_wavelengths(path: str, count: int, argument: str) -> BadInput:
             f' It seems to be of {known.title}, which has {len(known.bands)} bands, but the file '
             f'has {count} in an order that nothing tells.'
         )
+    else:
+        layout = f' {_sensors_of(count)}'
     return BadInput(
         f'{argument}: {path} does not say at which wavelengths its {count} bands are. Looked at: '
         'tags of the bands, the header (wavelength), '
         f'{beside or "metadata beside it (...METADATA.XML), of which there is none"}, names of the '
         f'bands, and names of known sensors.{layout}',
-        'Give a table of wavelengths: a CSV with a row for each band (wavelength_nm,fwhm_nm), or '
-        'the name of a sensor such as enmap.',
+        f'Give a table of wavelengths, or the name of a sensor such as enmap. {_TABLE}',
     )
+
+
+def _sensors_of(count: int) -> str:
+    """Say which instruments have so many bands whose wavelengths are known."""
+    from torchgeo_ext.registry import sensors
+
+    fitting = [
+        name
+        for name, known in sensors.items()
+        if known.family in ('', name)
+        and [bool(b.wavelength) for b in known.bands] == [True] * count
+    ]
+    if not fitting:
+        return f'No known sensor has {count} bands.'
+    return f'{count} bands have: {", ".join(fitting)}.'

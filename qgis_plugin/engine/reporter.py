@@ -10,6 +10,8 @@ from typing import Any, Protocol
 TILES_SECONDS = 10
 #: How often a text that differs in its numbers only (epoch 3, epoch 4) is written to the log.
 NUMBERS_SECONDS = 2
+#: Share of the work that must be done to tell from it how long the rest takes.
+TELLING = 0.01
 
 
 class Listener(Protocol):
@@ -62,10 +64,11 @@ class Reporter:
             self._stage, self._text, self._last_text = stage, text, now
         if message.get('tiles') and now - self._last_tiles >= TILES_SECONDS:
             self._last_tiles = now
-            left = _duration((now - self._start) * (1 - value) / max(value, 1e-6))
-            self._listener.pushInfo(
-                f'Tile {message.get("tile", 0)} of {message["tiles"]}, about {left} left'
-            )
+            said = f'Tile {message.get("tile", 0)} of {message["tiles"]}'
+            if value >= TELLING:
+                left = _duration((now - self._start) * (1 - value) / value)
+                said += f', about {left} left'
+            self._listener.pushInfo(said)
 
     def log(self, message: dict[str, Any]) -> None:
         """Show a ``log`` message."""

@@ -79,8 +79,11 @@ def nearest(scene):
 def test_a_library_of_other_bands_and_units(scene, image, library, tmp_path, caplog):
     result = classify_spectra(
         image, tmp_path / 'o.tif', library=library, library_field='kind',
-        confidence=tmp_path / 'c.tif', polygons=tmp_path / 'p.gpkg',
+        confidence=tmp_path / 'c.tif', polygons=tmp_path / 'p.gpkg', report=tmp_path / 'r.html',
     )  # fmt: skip
+    page = (tmp_path / 'r.html').read_text()
+    assert page.count('<svg') == 1
+    assert '<td>bright</td><td>2</td>' in page
     same = names_in(tmp_path / 'o.tif', result.classes) == nearest(scene)
     # the library has finer bands and ends before the image does
     assert same.mean() > 0.98

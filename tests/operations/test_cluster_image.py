@@ -7,6 +7,7 @@ import pyogrio
 import pytest
 import rasterio
 
+from tests.cubes import simulate, write_cube
 from tests.rasters import write_raster
 from torchgeo_ext.errors import BadParameter
 from torchgeo_ext.operations import cluster_image
@@ -52,3 +53,12 @@ def test_more_groups_than_pixels(tmp_path):
     with pytest.raises(BadParameter, match=r'clusters is 10, but only 6 pixels'):
         cluster_image(tiny, tmp_path / 'o.tif')
     assert not (tmp_path / 'o.tif').exists()
+
+
+def test_empty_bands_of_a_cube_are_left_out(tmp_path):
+    values = np.repeat(simulate(24, 32).values, 2, axis=0)
+    values[40] = -32768
+    cube = write_cube(tmp_path / 'cube.tif', values, centres=np.linspace(0.45, 2.35, 60))
+    cluster_image(cube, tmp_path / 'o.tif', clusters=2)
+    found, nodata = read(tmp_path / 'o.tif')
+    assert (found != nodata).all()

@@ -1,6 +1,7 @@
 """detect_target and detect_anomalies: what was hidden in a cube is found."""
 
 import json
+import re
 
 import geopandas
 import numpy as np
@@ -52,7 +53,11 @@ def test_parts_of_pixels_are_found(image, library, tmp_path, method):
     result = detect_target(
         image, tmp_path / 'o.tif', library=library, spectra='odd', library_scale=10_000,
         method=method, share=0.00082, found=tmp_path / 'f.tif', polygons=tmp_path / 'p.gpkg',
+        report=tmp_path / 'r.html',
     )  # fmt: skip
+    page = (tmp_path / 'r.html').read_text()
+    assert 'mean of the image' in page
+    assert re.search(r'<td>odd</td><td>[\d.]+</td><td>0\.2\d+</td>', page)
     (scores,), names = read(tmp_path / 'o.tif')
     assert names == ('odd',)
     assert np.isnan(scores[20:24, 30:36]).all()
@@ -71,8 +76,9 @@ def test_parts_of_pixels_are_found(image, library, tmp_path, method):
 def test_the_angle_of_several_targets(image, library, tmp_path):
     result = detect_target(
         image, tmp_path / 'o.tif', library=library, method='angle', threshold=0.2,
-        found=tmp_path / 'f.tif',
+        found=tmp_path / 'f.tif', report=tmp_path / 'r.html',
     )  # fmt: skip
+    assert 'mean of the image' not in (tmp_path / 'r.html').read_text()
     angles, names = read(tmp_path / 'o.tif')
     assert names == ('odd', 'common')
     (marked,), _ = read(tmp_path / 'f.tif')

@@ -8,6 +8,7 @@ import rasterio
 import torch
 from affine import Affine
 
+from tests.cubes import simulate, write_cube
 from tests.rasters import write_raster
 from torchgeo_ext.errors import BadInput, BadParameter
 from torchgeo_ext.inference.embedding import RandomFeatures
@@ -150,3 +151,16 @@ def test_one_band_is_not_enough_for_a_network_of_three(image, tmp_path, sentinel
 def test_sizes_that_do_not_fit(image, tmp_path, settings, said):
     with pytest.raises(BadParameter, match=said):
         embed_image(image, tmp_path / 'o.tif', **settings)
+
+
+def test_bands_of_a_cube_that_are_of_no_use_are_left_out(tmp_path):
+    values = np.repeat(simulate(24, 32).values, 2, axis=0)
+    values[3] = -32768
+    cube = write_cube(tmp_path / 'cube.tif', values, centres=np.linspace(0.45, 2.35, 60))
+    embed_image(cube, tmp_path / 'o.tif', reduction=2)
+    assert np.isfinite(read(tmp_path / 'o.tif')[0]).all()
+    with pytest.raises(BadInput, match='no valid pixel'):
+        embed_image(cube, tmp_path / 'o.tif', reduction=2, bands=[*range(1, 61)])
+    nothing = write_cube(tmp_path / 'nothing.tif', np.full_like(values, -32768))
+    with pytest.raises(BadInput, match=r'no band of .* is of use: 1-60 \(no data\).* name them'):
+        embed_image(nothing, tmp_path / 'o.tif', reduction=2)

@@ -9,8 +9,10 @@ from torchgeo_ext.errors import BadInput, BadParameter
 from torchgeo_ext.operations._operation import ADVANCED, Label, bands_of, within
 from torchgeo_ext.operations._predict import choose_grid
 from torchgeo_ext.sensors import WATER_VAPOUR, BandWavelengths, read_wavelengths
+from torchgeo_ext.sensors._wavelengths import of_file
 
 if TYPE_CHECKING:
+    from torchgeo_ext.inference import Grid
     from torchgeo_ext.inference.spectral.cube import Cube
     from torchgeo_ext.inference.spectral.quality import Verdict
 
@@ -48,22 +50,56 @@ def open_cube(
         BadInput: If no band is of use.
     """
     whole = whole_cube(image, extent=extent, mask=mask, wavelengths=wavelengths)
+    if not bands:
+        return _of_use(whole)
     numbers = whole.source.bands or ()
+    known = {number: position for position, number in enumerate(numbers)}
+    places = [known.get(number, -1) for number in bands]
+    if -1 not in places:
+        return whole.select(places)
+    raise BadParameter(
+        f'bands: band {next(n for n in bands if n not in known)} does not exist; {image} has '
+        f'bands {ranges(numbers)}.',
+        'Choose bands that exist.',
+    )
+
+
+def bands_of_use(image: Any, bands: Sequence[int] | None, grid: 'Grid') -> tuple[int, ...] | None:
+    """Choose the bands of an image that may be a cube, or an embedding, or of a few bands.
+
+    Args:
+        image: The raster.
+        bands: Numbers of the bands the user wants; None for all that are of use.
+        grid: The part of it that counts.
+
+    Returns:
+        What the user wants; else those that are of use, if there are as many as in a cube; None,
+        for all, if there are fewer.
+
+    Raises:
+        BadInput: If no band is of use.
+    """
+    from torchgeo_ext.inference import RasterSource
+    from torchgeo_ext.inference.spectral.cube import Cube
+
     if bands:
-        known = {number: position for position, number in enumerate(numbers)}
-        places = [known.get(number, -1) for number in bands]
-        if -1 not in places:
-            return whole.select(places)
-        raise BadParameter(
-            f'bands: band {next(n for n in bands if n not in known)} does not exist; {image} has '
-            f'bands {ranges(numbers)}.',
-            'Choose bands that exist.',
-        )
+        return tuple(bands)
+    with RasterSource(str(image)).open(grid) as reader:
+        numbers = reader.bands
+        if len(numbers) <= _MANY:
+            return None
+        found = of_file(reader.dataset).select([number - 1 for number in numbers])
+    return _of_use(Cube(RasterSource(str(image), bands=numbers), grid, found)).source.bands
+
+
+def _of_use(whole: 'Cube') -> 'Cube':
+    """Leave out bands that are of no use, and say in the log which and why."""
+    numbers = whole.source.bands or ()
     useless = useless_bands(whole)
     kept = [position for position in range(len(numbers)) if position not in useless]
     if not kept:
         raise BadInput(
-            f'image: no band of {image} is of use: {_listed(numbers, useless)}.',
+            f'image: no band of {whole.source.path} is of use: {_listed(numbers, useless)}.',
             'Look at the nodata value of the file, and at extent. If bands are good nevertheless, '
             'name them with bands.',
         )

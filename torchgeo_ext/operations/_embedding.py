@@ -9,6 +9,7 @@ from torchgeo_ext.bundles import Band, match_bands
 from torchgeo_ext.errors import BadParameter
 from torchgeo_ext.inference import Grid, MaskSource, RasterSource, band_statistics
 from torchgeo_ext.inference.embedding import RandomFeatures, StageFeatures
+from torchgeo_ext.operations._cube import bands_of_use
 from torchgeo_ext.operations._values import warn_of_values
 from torchgeo_ext.progress import Progress
 from torchgeo_ext.ready import ReadyModel, ready_model
@@ -88,7 +89,7 @@ def open_embedding(
         BadParameter: If the network gives no vectors of this width.
     """
     if model == RANDOM:
-        chosen = tuple(image.bands) if image.bands else None
+        chosen = bands_of_use(image.path, image.bands, grid)
         source = RasterSource(str(image.path), bands=chosen)
         found = band_statistics([source], grids=[grid], mask=mask, progress=progress).bands
         mean = [band.mean or 0.0 for band in found]

@@ -19,12 +19,11 @@ from torchgeo_ext.inference.style import write_style
 from torchgeo_ext.operations._cube import run_cube
 from torchgeo_ext.operations._operation import StrPath, Styles
 from torchgeo_ext.operations._predict import probability_style
-from torchgeo_ext.operations._profiles import profiles
 from torchgeo_ext.operations._spectra import LibraryChoice, known_spectra
+from torchgeo_ext.operations._spectra_report import write_spectra
 from torchgeo_ext.progress import Progress, portion
 from torchgeo_ext.sensors import SpectralLibrary, write_library
 from torchgeo_ext.staging import staged
-from torchgeo_ext.tasks._page import page, table
 
 #: Residuals above that of this share of the pixels are drawn alike.
 _STRETCH = 0.98
@@ -169,7 +168,6 @@ def describe(path: StrPath, found: Endmembers, mapped: Mapped) -> None:
         found: The endmembers.
         mapped: How much there is.
     """
-    colors = [entry.color for entry in _legend(found.names)]
     rows: list[Sequence[str]] = [('endmember', 'mean abundance', 'x', 'y')]
     places = zip(*_on_map(found), strict=True) if found.places is not None else ()
     shown = [(f'{x:.10g}', f'{y:.10g}') for x, y in places] or [('', '')] * len(found.names)
@@ -179,16 +177,8 @@ def describe(path: StrPath, found: Endmembers, mapped: Mapped) -> None:
         f'{len(found.names)} endmembers from {found.origin}, {len(found.cube.bands)} bands of '
         f'{Path(found.cube.source.path).name}. Mean residual: {mapped.residual:.6g}.'
     )
-    sections = {
-        'Endmembers': profiles(found.cube, found.spectra.T, found.names, colors),
-        'Abundances': table(rows),
-    }
-    with staged(path, 'report') as part:
-        part.write_text(page('Spectral unmixing', lead, sections), encoding='utf-8')
-
-
-def _legend(names: Sequence[str]) -> Any:
-    return make_classes(range(1, len(names) + 1), dict(enumerate(names, 1)))
+    legend = make_classes(range(1, len(found.names) + 1), dict(enumerate(found.names, 1)))
+    write_spectra(path, 'Spectral unmixing', lead, found.cube, found.spectra, legend, rows)
 
 
 def _on_map(found: Endmembers) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

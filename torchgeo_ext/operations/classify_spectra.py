@@ -14,9 +14,11 @@ from torchgeo_ext.operations._operation import (
     Layer,
     Raster,
     RasterOut,
+    StrPath,
     Styles,
     VectorOut,
     field_of,
+    file_out,
     operation,
     within,
 )
@@ -26,6 +28,8 @@ from torchgeo_ext.progress import Progress, portion, silent
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import nn
+
+    from torchgeo_ext.operations._spectra import Known
 
 
 class ClassifySpectraResult(NamedTuple):
@@ -44,6 +48,7 @@ class ClassifySpectraResult(NamedTuple):
     output: str
     confidence: str | None
     polygons: str | None
+    report: str | None
     classes: str
     class_areas: str
     known_spectra: int
@@ -81,6 +86,7 @@ def classify_spectra(
     confidence: RasterOut | None = None,
     polygons: VectorOut | None = None,
     minimum_area: MinimumArea = 0.0,
+    report: Annotated[StrPath, file_out('html')] | None = None,
     progress: Progress = silent,
 ) -> ClassifySpectraResult:
     """Give every pixel the class of the known spectra that it resembles most.
@@ -118,6 +124,7 @@ def classify_spectra(
             trees.
         polygons: Polygons of the classes to write (GeoPackage).
         minimum_area: Leave out smaller polygons.
+        report: Page to write with a plot of the mean spectrum of each class, and their areas.
         progress: Told how far the work is.
 
     Raises:
@@ -172,10 +179,13 @@ def classify_spectra(
         tile_size=known.cube.tile_size,
         progress=portion(progress, 0.15, 1),
     )
+    if report is not None:
+        _describe(report, known, areas, accuracy)
     return ClassifySpectraResult(
         output=str(output),
         confidence=None if confidence is None else str(confidence),
         polygons=None if polygons is None else str(polygons),
+        report=None if report is None else str(report),
         classes=json.dumps(legend),
         class_areas=json.dumps(areas),
         known_spectra=len(known.spectra),
@@ -203,3 +213,19 @@ def _check_method(
         raise BadParameter(
             'class_field is needed to tell the classes of examples.', 'Name their field.'
         )
+
+
+def _describe(
+    path: StrPath, known: 'Known', areas: dict[str, float], accuracy: float | None
+) -> None:
+    from torchgeo_ext.operations._spectra_report import write_spectra
+    from torchgeo_ext.operations._tables import hectares
+
+    lead = f'{len(known.spectra)} known spectra, {len(known.cube.bands)} bands.'
+    if accuracy is not None:
+        lead += f' Accuracy on examples of other parts of the image: {accuracy:.3f}.'
+    rows: list[tuple[str, ...]] = [('class', 'known spectra', 'area (ha)')]
+    for number, name in enumerate(known.names):
+        count = int((known.classes == number).sum())
+        rows.append((name, str(count), hectares(areas[name])))
+    write_spectra(path, 'Classes of spectra', lead, known.cube, known.means, known.legend, rows)

@@ -65,7 +65,8 @@ def cluster_image(
         image: Image or embedding.
         output: Raster of groups to write, numbered from 1.
         clusters: Number of groups.
-        bands: Numbers of the bands to use; all if left out.
+        bands: Numbers of the bands to use. Left out, all; of more than 30 those that have data, are
+            not marked as bad and are not in the water vapour.
         extent: Only this part of the image.
         mask: Raster (zero is outside) or polygons; pixels outside get no group.
         device: Where to compute; auto takes the best there is.
@@ -84,11 +85,12 @@ def cluster_image(
     from torchgeo_ext.inference import MaskSource, RasterSource
     from torchgeo_ext.inference.embedding import sample_vectors
     from torchgeo_ext.inference.examples import fit_clusters
+    from torchgeo_ext.operations._cube import bands_of_use
     from torchgeo_ext.operations._pixelwise import TILE, map_classes
     from torchgeo_ext.operations._predict import choose_grid, class_table
 
     grid = choose_grid(image, extent)
-    source = RasterSource(str(image), bands=tuple(bands) if bands else None)
+    source = RasterSource(str(image), bands=bands_of_use(image, bands, grid))
     masked = None if mask is None else MaskSource(str(mask))
     sample = sample_vectors(
         nn.Identity(), source, grid, tile_size=TILE, reduction=1, device='cpu', mask=masked,

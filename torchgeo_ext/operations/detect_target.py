@@ -14,9 +14,11 @@ from torchgeo_ext.operations._operation import (
     Layer,
     Raster,
     RasterOut,
+    StrPath,
     Styles,
     VectorOut,
     field_of,
+    file_out,
     operation,
     within,
 )
@@ -37,6 +39,7 @@ class DetectTargetResult(NamedTuple):
     output: str
     found: str | None
     polygons: str | None
+    report: str | None
     targets: str
     thresholds_used: str
     target_areas: str
@@ -72,6 +75,7 @@ def detect_target(
     found: Annotated[RasterOut, Label('Found targets')] | None = None,
     polygons: Annotated[VectorOut, Label('Outlines of targets')] | None = None,
     minimum_area: MinimumArea = 0.0,
+    report: Annotated[StrPath, file_out('html')] | None = None,
     progress: Progress = silent,
 ) -> DetectTargetResult:
     """Find pixels that hold a material of known spectrum, even if it fills but a part of them.
@@ -112,6 +116,8 @@ def detect_target(
         found: Raster to write of where a target was found: 0 for nothing, else its number.
         polygons: Outlines of the targets to write (GeoPackage).
         minimum_area: Leave out smaller polygons.
+        report: Page to write with a plot of the spectra of targets and background, and what was
+            found of each.
         progress: Told how far the work is.
 
     Raises:
@@ -125,6 +131,8 @@ def detect_target(
     from torchgeo_ext.operations._cube import open_cube, run_cube
     from torchgeo_ext.operations._marks import mark, score_style
     from torchgeo_ext.operations._spectra import LibraryChoice, known_spectra
+    from torchgeo_ext.operations._spectra_report import write_spectra
+    from torchgeo_ext.operations._tables import hectares
 
     cube = open_cube(image, bands, extent=extent, mask=mask, wavelengths=wavelengths)
     choice = LibraryChoice(library, library_field, spectra, library_scale)
@@ -146,10 +154,19 @@ def detect_target(
         output, known.names, threshold=threshold, share=share, lowest=lowest, found=found,
         polygons=polygons, minimum_area=minimum_area, progress=portion(progress, 0.8, 1),
     )  # fmt: skip
+    if report is not None:
+        rows: list[tuple[str, ...]] = [('target', 'threshold', 'area (ha)')]
+        for name, limit in zip(known.names, marked.thresholds, strict=True):
+            rows.append((name, f'{limit:.6g}', hectares(marked.areas[name])))
+        write_spectra(
+            report, 'Targets', f'{method}, {len(known.cube.bands)} bands.', known.cube,
+            known.means, known.legend, rows, background=None if moments is None else moments[0],
+        )  # fmt: skip
     return DetectTargetResult(
         output=str(output),
         found=None if found is None else str(found),
         polygons=None if polygons is None else str(polygons),
+        report=None if report is None else str(report),
         targets=json.dumps(known.names),
         thresholds_used=json.dumps(dict(zip(known.names, marked.thresholds, strict=True))),
         target_areas=json.dumps(marked.areas),

@@ -86,7 +86,8 @@ def embed_image(
         model: Network that sees. rcf takes any bands and needs nothing from the network; the others
             were pre-trained on satellite images and are fetched once.
         bands: Numbers of the bands to use; for pre-trained networks in their order. Left out, rcf
-            takes all of them and for the others they are found by name, wavelength or order.
+            takes all (of more than 30 those that have data, are not marked as bad and are not in
+            the water vapour); for the others they are found by name, wavelength or order.
         reduction: Width of a pixel of the embedding in pixels of the image: finer shows more
             detail, coarser more of the surroundings. 0 gives a single vector for each tile.
         components: Keep only so many principal components, which makes the file smaller and often

@@ -85,7 +85,8 @@ def segment_from_examples(
         examples: Points, lines or polygons of known class; ten for each class are a good start.
         class_field: Their field with the class, text or whole numbers.
         output: Class map to write.
-        bands: Numbers of the bands to use; all if left out.
+        bands: Numbers of the bands to use. Left out, all; of more than 30 those that have data, are
+            not marked as bad and are not in the water vapour.
         method: linear fits a plane between classes (logistic regression) and does well with most
             embeddings; prototypes takes the class whose mean is nearest, good for one or two
             examples; neighbours takes the classes of the nearest examples, good for classes that
@@ -108,13 +109,14 @@ def segment_from_examples(
 
     from torchgeo_ext.inference import MaskSource, RasterSource
     from torchgeo_ext.inference.examples import fit_classifier, held_out_accuracy
+    from torchgeo_ext.operations._cube import bands_of_use
     from torchgeo_ext.operations._examples import read_examples
     from torchgeo_ext.operations._pixelwise import map_classes
     from torchgeo_ext.operations._predict import choose_grid, class_table
 
     started = time.perf_counter()
     like, argument = (image, 'image') if pixels_of is None else (pixels_of, 'pixels_of')
-    source = RasterSource(str(image), bands=tuple(bands) if bands else None)
+    source = RasterSource(str(image), bands=bands_of_use(image, bands, choose_grid(image, None)))
     progress(0.0, 'Reading the examples')
     known = read_examples(str(examples), class_field, source, choose_grid(like, None, argument))
     count = len(known.legend)

@@ -37,6 +37,14 @@ def test_tiles_and_the_time_left_are_logged_in_doses(clock):
     assert len(feedback.said) == 10
 
 
+def test_no_time_is_told_from_nothing(clock):
+    feedback = FakeFeedback()
+    shown = reporter.Reporter(feedback)
+    clock[0] += 30
+    shown.progress({'value': 0.0, 'text': '', 'tile': 0, 'tiles': 1})
+    assert feedback.said == [('info', 'Tile 0 of 1')]
+
+
 @pytest.mark.parametrize(
     ('seconds', 'words'), [(5, '5 s'), (89, '89 s'), (90, '2 min'), (5400, '1.5 h')]
 )

@@ -97,3 +97,15 @@ HEAVY = '{"torch", "numpy", "rasterio", "pandas", "lightning", "torchgeo"}'
 def test_listing_loads_nothing_heavy(code):
     check = f'{code}; import sys; loaded = {HEAVY} & set(sys.modules); assert not loaded, loaded'
     subprocess.run([sys.executable, '-c', check], check=True)
+
+
+@pytest.mark.parametrize('words', ['to learn from', 'in the order the model wants them'])
+def test_bands_are_explained_in_the_same_words(words):
+    """How bands are chosen is the same in all that train a model, and in all that run one."""
+    helps = {
+        parameter.help.replace("images'", "image's").partition(' Without a model:')[0]
+        for name in operations
+        for parameter in operations[name].operation.parameters
+        if parameter.name == 'bands' and words in parameter.help
+    }
+    assert len({text.replace(', in both images', '') for text in helps}) == 1

@@ -1,4 +1,4 @@
-"""Models that know bands by their wavelengths, for images of sensors they were not trained on."""
+"""Models on images of sensors they were not trained on: what they are told, and users too."""
 
 import dataclasses
 import itertools
@@ -13,7 +13,7 @@ from torchgeo_ext.bundles._read import Bundle
 from torchgeo_ext.errors import BadInput
 from torchgeo_ext.sensors import BandWavelengths
 
-__all__ = ('goes_by_wavelength', 'on_other_bands')
+__all__ = ('goes_by_wavelength', 'on_other_bands', 'tell_of_bands')
 
 log = logging.getLogger(__name__)
 
@@ -46,12 +46,11 @@ def on_other_bands(bundle: Bundle, found: BandWavelengths, argument: str = 'imag
         BadInput: If no band lies where the network was trained.
     """
     card = bundle.card
-    trained = [band.center_wavelength or math.nan for band in card.bands]
-    order = np.argsort(trained)
-    centres = [trained[place] for place in order]
+    known = sorted(card.image_bands, key=lambda band: band.center_wavelength or math.inf)
+    centres = [band.center_wavelength or math.nan for band in known]
     _tell(card.name, centres, found, argument)
     bands = tuple(
-        _band(found, position, centre, centres, [card.bands[place] for place in order])
+        _band(found, position, centre, centres, known)
         for position, centre in enumerate(found.centre)
     )
     arguments = dict(card.architecture['arguments'])
@@ -60,6 +59,8 @@ def on_other_bands(bundle: Bundle, found: BandWavelengths, argument: str = 'imag
         'model_args': arguments['model_args'] | {'bands': list(found.centre)},
     }
     architecture = dict(card.architecture) | {'arguments': arguments}
+    # behind those of the image, bands that say where it lies
+    bands += card.bands[len(known) :]
     return dataclasses.replace(
         bundle, card=dataclasses.replace(card, bands=bands, architecture=architecture)
     )
@@ -93,25 +94,38 @@ def _tell(name: str, trained: Sequence[float], found: BandWavelengths, argument:
             f'{_nm(trained[-1])} nm, but the image has {found.describe(range(len(found)))}.',
             'Choose a model of this part of the spectrum.',
         )
-    log.warning(
-        '%s: %s was trained on other bands (%d instead of %d) and is told the wavelengths of those '
-        'of the image. How well that does is not known: compare with places you know.',
-        argument,
-        name,
-        len(trained),
-        len(found),
+    tell_of_bands(
+        name, trained, seen, len(found), argument, 'is told the wavelengths of those of the image'
     )
-    if gaps := ', '.join(_ranges(trained, seen)):
-        log.warning(
-            '%s: the image shows nothing of what %s was trained on at %s nm.', argument, name, gaps
-        )
     if strange := [place for place, flag in enumerate(known) if not flag]:
         log.warning('%s: %s was not trained on %s.', argument, name, found.describe(strange))
 
 
-def _ranges(centres: Sequence[float], seen: Sequence[bool]) -> Iterator[str]:
+def tell_of_bands(
+    name: str, trained: Sequence[float], seen: Sequence[bool], count: int, argument: str, how: str
+) -> None:
+    """Log a warning that a model runs on bands it was not trained on.
+
+    Args:
+        name: What the model is called.
+        trained: Centres of the bands it was trained on, in micrometres and any order.
+        seen: Which of these the image shows.
+        count: How many bands the image has.
+        argument: The argument the image came from.
+        how: What is done about it.
+    """
+    log.warning(
+        '%s: %s was trained on other bands (%d instead of %d) and %s. How well that does is not '
+        'known: compare with places you know.', argument, name, len(trained), count, how,
+    )  # fmt: skip
+    if gaps := ', '.join(_ranges(sorted(zip(trained, seen, strict=True)))):
+        log.warning(
+            '%s: the image shows nothing of what %s was trained on at %s nm.', argument, name, gaps
+        )
+
+
+def _ranges(pairs: Sequence[tuple[float, bool]]) -> Iterator[str]:
     """Name runs of wavelengths that are not seen."""
-    pairs = zip(centres, seen, strict=True)
     for flag, run in itertools.groupby(pairs, key=lambda pair: pair[1]):
         ends = [centre for centre, _ in run]
         if not flag:

@@ -125,7 +125,7 @@ def check_bands(before: WindowReader, after: WindowReader) -> None:
         BadInput: If their numbers differ, or they have the same names in another order and nobody
             has chosen them.
     """
-    bands, arguments = (len(before.bands), len(after.bands)), _arguments(before, after)
+    bands, arguments = (before.count, after.count), _arguments(before, after)
     hint = 'Name those that belong together with {}_bands and {}_bands.'.format(*arguments)
     if bands[0] != bands[1]:
         raise BadInput(

@@ -6,14 +6,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from torchgeo_ext.errors import BadInput, BadParameter
 from torchgeo_ext.operations._operation import ClassEntry, Style, Styles
-from torchgeo_ext.operations._predict import (
-    Image,
-    Plan,
-    choose_grid,
-    class_table,
-    predict_classes,
-    sources_for,
-)
+from torchgeo_ext.operations._predict import Image, Plan, choose_grid, class_table, predict_classes
+from torchgeo_ext.operations._sensors import adapt
 from torchgeo_ext.progress import Progress
 
 if TYPE_CHECKING:
@@ -214,13 +208,9 @@ class WithBundle:
                 'apart by their highest probability.',
                 'Leave threshold out.',
             )
-        self._bundle, self._plan = bundle, plan
+        self._plan = plan
         self._threshold = 0.5 if threshold is None else threshold
-        self.sources = sources_for(bundle, images, plan.resampling)
-        self._images = [
-            image._replace(bands=source.bands)
-            for image, source in zip(images, self.sources, strict=True)
-        ]
+        self._bundle, self.sources = adapt(bundle, images, plan.resampling)
 
     def detect(self, grid: 'Grid', wanted: Mapping[str, Any], progress: Progress) -> Detected:
         """Find change and write rasters.
@@ -241,7 +231,7 @@ class WithBundle:
         rasters = {name: wanted[name] for name in ('output', 'probabilities')}
         done = predict_classes(
             self._bundle,
-            self._images,
+            self.sources,
             grid,
             rasters,
             self._plan,

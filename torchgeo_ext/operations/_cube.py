@@ -1,7 +1,8 @@
 """The bands of a cube that are of use, and where they lie in the spectrum."""
 
+import dataclasses
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,7 +27,9 @@ Regularisation = Annotated[float, within(0.0, 1.0), ADVANCED]
 #: Windows in which bands are looked at for whether they have any data.
 _LOOKS = 16
 #: Images of more bands are cubes, some of whose bands nobody wants.
-_MANY = 30
+MANY = 30
+#: Images to learn from whose bands are looked at, at most.
+_FILES = 32
 
 
 def open_cube(
@@ -36,6 +39,7 @@ def open_cube(
     extent: Any = None,
     mask: Any = None,
     wavelengths: str | None = None,
+    argument: str = 'image',
 ) -> 'Cube':
     """Choose the bands of an image, and say in the log which are left out and why.
 
@@ -45,11 +49,12 @@ def open_cube(
         extent: Only this part, as users give it.
         mask: Raster or polygons that say where, or None.
         wavelengths: Table of wavelengths, or name of a sensor, if the image has none.
+        argument: The argument the image came from, for messages.
 
     Raises:
         BadInput: If no band is of use.
     """
-    whole = whole_cube(image, extent=extent, mask=mask, wavelengths=wavelengths)
+    whole = whole_cube(image, extent=extent, mask=mask, wavelengths=wavelengths, argument=argument)
     if not bands:
         return _of_use(whole)
     numbers = whole.source.bands or ()
@@ -64,13 +69,16 @@ def open_cube(
     )
 
 
-def bands_of_use(image: Any, bands: Sequence[int] | None, grid: 'Grid') -> tuple[int, ...] | None:
+def bands_of_use(
+    image: Any, bands: Sequence[int] | None, grid: 'Grid', argument: str = 'image'
+) -> tuple[int, ...] | None:
     """Choose the bands of an image that may be a cube, or an embedding, or of a few bands.
 
     Args:
         image: The raster.
         bands: Numbers of the bands the user wants; None for all that are of use.
         grid: The part of it that counts.
+        argument: The argument the image came from, for messages.
 
     Returns:
         What the user wants; else those that are of use, if there are as many as in a cube; None,
@@ -84,22 +92,24 @@ def bands_of_use(image: Any, bands: Sequence[int] | None, grid: 'Grid') -> tuple
 
     if bands:
         return tuple(bands)
-    with RasterSource(str(image)).open(grid) as reader:
+    source = RasterSource(str(image), argument=argument)
+    with source.open(grid) as reader:
         numbers = reader.bands
-        if len(numbers) <= _MANY:
+        if len(numbers) <= MANY:
             return None
         found = of_file(reader.dataset).select([number - 1 for number in numbers])
-    return _of_use(Cube(RasterSource(str(image), bands=numbers), grid, found)).source.bands
+    return _of_use(Cube(dataclasses.replace(source, bands=numbers), grid, found)).source.bands
 
 
 def _of_use(whole: 'Cube') -> 'Cube':
     """Leave out bands that are of no use, and say in the log which and why."""
-    numbers = whole.source.bands or ()
+    source = whole.source
+    numbers = source.bands or ()
     useless = useless_bands(whole)
     kept = [position for position in range(len(numbers)) if position not in useless]
     if not kept:
         raise BadInput(
-            f'image: no band of {whole.source.path} is of use: {_listed(numbers, useless)}.',
+            f'{source.argument}: no band of {source.path} is of use: {_listed(numbers, useless)}.',
             'Look at the nodata value of the file, and at extent. If bands are good nevertheless, '
             'name them with bands.',
         )
@@ -111,57 +121,71 @@ def _of_use(whole: 'Cube') -> 'Cube':
     return whole.select(kept)
 
 
-def bands_to_learn_from(images: Any) -> list[int] | None:
+def bands_to_learn_from(images: Mapping[str, Any]) -> list[int] | None:
     """Choose the bands of images to train on.
 
     Args:
-        images: Rasters as users give them: files, folders or patterns.
+        images: Rasters as users give them - files, folders or patterns - by the argument they came
+            from.
 
     Returns:
         Numbers of those that are of use in all of the images, if there are as many as in a cube;
-        None, for all, if there are fewer.
+        None, for all, if there are fewer. Of more than 32 images some are looked at.
 
     Raises:
         BadInput: If no band is of use.
     """
     from torchgeo_ext.datasets._files import find_images
-    from torchgeo_ext.inference import open_raster
 
     numbers: list[int] | None = None
-    for files in find_images(images, None, 'image'):
-        with open_raster(files.paths[0], 'image') as dataset:
-            if len(files.paths) > 1 or dataset.count <= _MANY:
+    for argument, given in images.items():
+        found = find_images(given, None, argument)
+        for files in found[:: -(-len(found) // _FILES)]:
+            if len(files.paths) > 1:
                 return None
-        useful = open_cube(files.paths[0], None).source.bands or ()
-        numbers = [n for n in useful if numbers is None or n in numbers]
+            path = files.paths[0]
+            useful = bands_of_use(path, None, choose_grid(path, None, argument), argument)
+            if useful is None:
+                return None
+            numbers = [n for n in useful if numbers is None or n in numbers]
     if numbers == []:
-        raise BadInput('image: no band is of use in all images.', 'Name bands to use with bands.')
+        raise BadInput(
+            f'{", ".join(images)}: no band is of use in all images.',
+            'Name bands to use with bands.',
+        )
     return numbers
 
 
 def whole_cube(
-    image: Any, *, extent: Any = None, mask: Any = None, wavelengths: str | None = None
+    image: Any,
+    *,
+    extent: Any = None,
+    mask: Any = None,
+    wavelengths: str | None = None,
+    argument: str = 'image',
 ) -> 'Cube':
     """Give all bands of an image, whether they are of use or not."""
     from torchgeo_ext.inference import MaskSource, RasterSource
     from torchgeo_ext.inference.spectral.cube import Cube
 
-    grid = choose_grid(image, extent)
-    source = RasterSource(str(image))
+    grid = choose_grid(image, extent, argument)
+    source = RasterSource(str(image), argument=argument)
     with source.open(grid) as reader:
         numbers, count = reader.bands, reader.dataset.count
-    source = RasterSource(str(image), bands=numbers)
+    source = RasterSource(str(image), bands=numbers, argument=argument)
     return Cube(
         source,
         grid,
-        _wavelengths(image, wavelengths, count).select([number - 1 for number in numbers]),
+        _wavelengths(image, wavelengths, count, argument).select(
+            [number - 1 for number in numbers]
+        ),
         None if mask is None else MaskSource(str(mask)),
     )
 
 
-def _wavelengths(image: Any, table: str | None, count: int) -> BandWavelengths:
+def _wavelengths(image: Any, table: str | None, count: int, argument: str) -> BandWavelengths:
     try:
-        return read_wavelengths(str(image), table)
+        return read_wavelengths(str(image), table, argument=argument)
     except BadInput as error:
         if table is not None:
             raise

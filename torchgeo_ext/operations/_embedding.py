@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import nn
 
-from torchgeo_ext.bundles import Band, match_bands
+from torchgeo_ext.bundles import Band
 from torchgeo_ext.errors import BadParameter
 from torchgeo_ext.inference import Grid, MaskSource, RasterSource, band_statistics
 from torchgeo_ext.inference.embedding import RandomFeatures, StageFeatures
 from torchgeo_ext.operations._cube import bands_of_use
+from torchgeo_ext.operations._sensors import image_source
 from torchgeo_ext.operations._values import warn_of_values
 from torchgeo_ext.progress import Progress
 from torchgeo_ext.ready import ReadyModel, ready_model
@@ -98,11 +99,8 @@ def open_embedding(
         return OpenedEmbedding(random, source, random.dimensions)
     ready = ready_model(model)
     wanted = [Band(band.name, band.wavelength) for band in ready.bands]
-    source = RasterSource(
-        str(image.path),
-        bands=match_bands(wanted, image.path, image.bands),
-        fill=tuple(band.mean for band in ready.bands),
-    )
+    fill = tuple(band.mean for band in ready.bands)
+    source = image_source(wanted, image, ready.name, fill=fill)
     warn_of_values(source, grid, wanted, ready.units or None)
     backbone = _backbone(ready)
     stage = None if pooled else _stage(ready, backbone, reduction)

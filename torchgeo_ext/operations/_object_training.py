@@ -31,6 +31,7 @@ from torchgeo_ext.operations._training import (
     ending_notes,
     shown_facts,
     versions,
+    wavelengths_of,
     write_model,
 )
 from torchgeo_ext.operations._validate import near_matches
@@ -97,14 +98,13 @@ def make_data(settings: ObjectSettings, **options: Any) -> GeoObjectDataModule:
 
     Args:
         settings: How to train.
-        options: Images, labels and what is said of them.
+        options: Images, labels and what is said of them, and what
+            :func:`~torchgeo_ext.operations._training.data_settings` picks.
     """
     return GeoObjectDataModule(
         balance=settings.class_weights,
         masks=settings.architecture == 'mask-rcnn',
-        turn=settings.augment,
         patch_size=max(_STRIDE, round(settings.patch_size / _STRIDE) * _STRIDE),
-        batch_size=settings.batch_size,
         **options,
     )
 
@@ -185,7 +185,8 @@ def _build(datamodule: GeoObjectDataModule, settings: ObjectSettings) -> tuple[J
     task: Any
     try:
         if rotated:
-            task = RotatedObjectDetection(**arguments, weights=True if imagenet else None)
+            told = wavelengths_of(settings.backbone, datamodule.described)
+            task = RotatedObjectDetection(**arguments, **told, weights=True if imagenet else None)
         elif settings.architecture == 'mask-rcnn':
             weights = 'DEFAULT' if imagenet else None
             task = MaskedInstanceSegmentation(**arguments, weights_backbone=weights)
@@ -230,7 +231,7 @@ def _card(done: ObjectTraining) -> BundleCard:
     """Describe a trained model for its bundle."""
     known, hparams = done.datamodule.card(), done.task.hparams
     masks = isinstance(done.task, MaskedInstanceSegmentation)
-    names = ('model', 'backbone', 'in_channels', 'num_classes')
+    names = ('model', 'backbone', 'in_channels', 'num_classes', 'model_args')
     # the same network, and TorchGeo alone can read it
     plain = isinstance(done.task, MaskedObjectDetection)
     return BundleCard(
@@ -245,7 +246,7 @@ def _card(done: ObjectTraining) -> BundleCard:
         task='instance_segmentation' if masks else 'detection',
         architecture={
             'class': 'ObjectDetection' if plain else type(done.task).__name__,
-            'arguments': {name: hparams[name] for name in names},
+            'arguments': {name: hparams[name] for name in names if hparams.get(name) is not None},
         },
         output_activation='none',
         license=done.settings.license,

@@ -89,16 +89,16 @@ class ObjectSearch:
             check_resolution,
             choose_grid,
             class_table,
-            sources_for,
         )
+        from torchgeo_ext.operations._sensors import adapt
         from torchgeo_ext.operations._values import warn_of_values
 
         grid = choose_grid(self.image, self.extent)
         self._check_metres(grid)
-        trained = open_model(self.bundle, None, task=task, dates=1)
+        opened = open_model(self.bundle, None, task=task, dates=1)
+        check_resolution(opened.card, grid)
+        trained, [source] = adapt(opened, [Image(self.image, self.bands)])
         card = trained.card
-        check_resolution(card, grid)
-        [source] = sources_for(trained, [Image(self.image, self.bands)], 'bilinear')
         warn_of_values(source, grid, card.bands, card.training.get('units'))
         progress(0.0, 'Loading the model')
         detector: Any = build_model(trained)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
-from torchgeo_ext.errors import BadInput, BadParameter
+from torchgeo_ext.errors import BadInput
 from torchgeo_ext.operations._operation import ADVANCED, ClassEntry, Style, Styles, within
 from torchgeo_ext.progress import Progress
 
@@ -120,7 +120,7 @@ def parse_extent(extent: str) -> tuple[tuple[float, ...], Any]:
 
 def predict_classes(
     bundle: 'Bundle',
-    images: Sequence[Image],
+    sources: 'Sequence[RasterSource]',
     grid: 'Grid',
     wanted: Mapping[str, Any],
     plan: Plan,
@@ -132,7 +132,7 @@ def predict_classes(
 
     Args:
         bundle: The model.
-        images: One image per date the model reads.
+        sources: What it reads of each date.
         grid: Pixels to write.
         wanted: Path, or None, of each of ``output``, ``probabilities`` and ``confidence``.
         plan: How to run it.
@@ -146,7 +146,6 @@ def predict_classes(
     from torchgeo_ext.inference.style import write_style
 
     card = bundle.card
-    sources = sources_for(bundle, images, plan.resampling)
     done = _run(bundle, sources, grid, _outputs(bundle, wanted, threshold), plan, progress)
     styles = {
         name: _style(name, card) for name in wanted if wanted[name] and name != 'probabilities'
@@ -279,65 +278,6 @@ def _run(
         mask=CommonMask(masks) if masks else None,
         join_bands=join_bands,
         progress=progress,
-    )
-
-
-def sources_for(bundle: 'Bundle', images: Sequence[Image], resampling: str) -> 'list[RasterSource]':
-    """Choose the bands that a model wants of the image of each date."""
-    return [_source(bundle, date, image, resampling) for date, image in enumerate(images)]
-
-
-def for_sensor(bundle: 'Bundle', image: Image) -> 'tuple[Bundle, Image]':
-    """Fit a model that goes by wavelengths to an image of another sensor.
-
-    Args:
-        bundle: The model of one date.
-        image: The image and the bands the user chose.
-
-    Returns:
-        Both as they are, if the model has fixed bands or the image has all of those it was trained
-        on. Else the model for the bands of the image whose wavelengths are known and that are of
-        use (or that the user chose), and the image with their numbers.
-
-    Raises:
-        BadInput: If no wavelength of the image is known, or no band lies where the model was
-            trained.
-    """
-    from torchgeo_ext.bundles import match_bands
-    from torchgeo_ext.bundles.other_sensor import goes_by_wavelength, on_other_bands
-    from torchgeo_ext.sensors import read_wavelengths
-
-    if not goes_by_wavelength(bundle.card):
-        return bundle, image
-    try:
-        match_bands(
-            bundle.card.bands, image.path, image.bands, image.argument, image.bands_argument
-        )
-    except (BadInput, BadParameter):
-        found = read_wavelengths(image.path, argument=image.argument)
-        useful = [place for place in found.order if found.good[place]]
-        places = [number - 1 for number in image.bands] if image.bands else useful
-        if not set(places) <= {*found.order}:
-            raise
-        fitted = on_other_bands(bundle, found.select(places), image.argument)
-        return fitted, image._replace(bands=[place + 1 for place in places])
-    return bundle, image
-
-
-def _source(bundle: 'Bundle', date: int, image: Image, resampling: str) -> 'RasterSource':
-    from torchgeo_ext.bundles import match_bands
-    from torchgeo_ext.inference import RasterSource
-    from torchgeo_ext.inference.located import LocatedSource
-
-    located = bundle.card.located
-    wanted = bundle.card.image_bands if located else bundle.card.bands_of(date)
-    bands = match_bands(wanted, image.path, image.bands, image.argument, image.bands_argument)
-    return (LocatedSource if located else RasterSource)(
-        str(image.path),
-        bands=bands,
-        resampling=resampling,
-        fill=bundle.fill(date)[: len(wanted)],
-        argument=image.argument,
     )
 
 

@@ -29,6 +29,7 @@ from torchgeo_ext.operations._training import (
     outcome,
     shown_facts,
     versions,
+    wavelengths_of,
     write_model,
 )
 from torchgeo_ext.progress import Progress, portion, silent
@@ -145,6 +146,7 @@ def _build(
         # of the learning rate: halfway to giving up
         'patience': max(1, settings.patience // 2),
         'freeze_backbone': frozen,
+        **wavelengths_of(backbone, datamodule.described),
     }
     try:
         task = SceneClassification(**arguments, weights=True if imagenet else None)
@@ -171,7 +173,7 @@ def _registered(backbone: str) -> str | None:
 def _card(done: SceneTraining) -> BundleCard:
     """Describe a trained model for its bundle."""
     known, hparams = done.datamodule.card(), done.task.hparams
-    names = ('model', 'in_channels', 'task', 'num_classes', 'num_labels')
+    names = ('model', 'in_channels', 'task', 'num_classes', 'num_labels', 'model_args')
     several = done.datamodule.examples.multilabel
     return BundleCard(
         **known

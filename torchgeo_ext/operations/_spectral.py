@@ -3,6 +3,7 @@
 import dataclasses
 import logging
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
-from torchgeo_ext.bundles import describe_bundle
+from torchgeo_ext.bundles import Band, describe_bundle
 from torchgeo_ext.errors import BadInput
 from torchgeo_ext.inference import open_raster
 from torchgeo_ext.inference.spectral.cube import Cube
@@ -101,13 +102,23 @@ def of_bundle(bundle: Any) -> BandWavelengths:
             f'bundle: {card.name} does not tell the wavelengths of {", ".join(unknown)}.',
             'Give a table of the bands instead.',
         )
+    return of_bands(card.bands, card.name)
+
+
+def of_bands(bands: Sequence[Band], name: str) -> BandWavelengths:
+    """Tell where the bands of a network lie in the spectrum, and what its numbers mean.
+
+    Args:
+        bands: The bands.
+        name: What the network is called.
+    """
     return BandWavelengths(
-        centre=tuple(band.center_wavelength or math.nan for band in card.bands),
-        fwhm=tuple(band.full_width_half_max or math.nan for band in card.bands),
-        scale=tuple(band.scale for band in card.bands),
-        offset=tuple(band.offset for band in card.bands),
-        names=tuple(band.name for band in card.bands),
-        source=card.name,
+        centre=tuple(band.center_wavelength or math.nan for band in bands),
+        fwhm=tuple(band.full_width_half_max or math.nan for band in bands),
+        scale=tuple(band.scale for band in bands),
+        offset=tuple(band.offset for band in bands),
+        names=tuple(band.name for band in bands),
+        source=name,
     )
 
 

@@ -2,13 +2,13 @@
 
 import dataclasses
 import logging
-import math
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from torchgeo_ext.errors import BadInput
+from torchgeo_ext.operations._cube import bands_to_learn_from
 from torchgeo_ext.operations._operation import ADVANCED, StrPath, file_out, within
 from torchgeo_ext.progress import Progress, portion, silent
 from torchgeo_ext.staging import staged
@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 
     from torchgeo_ext.bundles import BundleCard
     from torchgeo_ext.datamodules import GeoTIFFDataModule
-    from torchgeo_ext.datasets._scene_dataset import SceneDataset
     from torchgeo_ext.inference.grid import Grid
     from torchgeo_ext.inference.outputs import ClassLike
+    from torchgeo_ext.operations._object_training import ObjectSettings
     from torchgeo_ext.samplers import BlockedSplit
+    from torchgeo_ext.sensors import SensorBand
     from torchgeo_ext.tasks import MaskedChangeDetection, MaskedSegmentation
     from torchgeo_ext.tasks._fit import Fitted
     from torchgeo_ext.tasks._masked import Scores
@@ -107,15 +108,31 @@ class Training:
         return ', '.join(f'{entry.value} {entry.name}' for entry in classes)
 
 
-def data_settings(settings: Settings) -> dict[str, Any]:
-    """Pick the arguments of a data module."""
+def data_settings(
+    settings: 'Settings | ObjectSettings', bands: list[int] | None, **images: Any
+) -> dict[str, Any]:
+    """Pick the arguments that data modules of all trainings have.
+
+    Args:
+        settings: How to train.
+        bands: Numbers of the bands that the user chose; None for all, or of cubes those of use.
+        images: What bands are chosen of, by the argument it came from; None counts for nothing.
+    """
+    given = {argument: paths for argument, paths in images.items() if paths is not None}
+    return {
+        'bands': bands or bands_to_learn_from(given),
+        'batch_size': settings.batch_size,
+        'turn': settings.augment,
+    }
+
+
+def map_settings(settings: Settings) -> dict[str, Any]:
+    """Pick the arguments of a data module of maps beside those of :func:`data_settings`."""
     # losses without class weights see rare classes more often instead
     weighted = settings.loss == 'ce'
     return {
-        'batch_size': settings.batch_size,
         'patch_size': settings.patch_size,
         'balance': 'none' if weighted else settings.class_weights,
-        'turn': settings.augment,
         'seed': settings.seed,
     }
 
@@ -140,7 +157,7 @@ def train(
     """Train on labelled rasters or pairs and write the bundle.
 
     Args:
-        datamodule: Made with :func:`data_settings`, not set up yet.
+        datamodule: Made with :func:`data_settings` and :func:`map_settings`, not set up yet.
         settings: How to train.
         output: Folder of the bundle to write.
         report: Where to write the report as well, if not only into the bundle.
@@ -256,9 +273,14 @@ def block_split(
 def _task_arguments(
     datamodule: 'GeoTIFFDataModule', settings: Settings, kind: Literal['segmentation', 'change']
 ) -> dict[str, Any]:
+    from torchgeo_ext.tasks._registered import takes_any_backbone
+
     dataset = datamodule.labelled
     values = [entry.value for entry in dataset.classes]
     binary = kind == 'change' and len(values) == 2 and values[0] == 0
+    any_backbone = kind == 'segmentation' and takes_any_backbone(
+        settings.architecture, settings.backbone
+    )
     return {
         'model': settings.architecture,
         'backbone': settings.backbone,
@@ -270,22 +292,28 @@ def _task_arguments(
         'lr': settings.learning_rate,
         # of the learning rate: halfway to giving up
         'patience': max(1, settings.patience // 2),
-        **(_wavelengths(dataset, settings) if kind == 'segmentation' else {}),
+        **(wavelengths_of(settings.backbone, datamodule.described) if any_backbone else {}),
     }
 
 
-def _wavelengths(dataset: 'SceneDataset', settings: Settings) -> dict[str, Any]:
-    """Tell a backbone that goes by wavelengths those of the bands."""
-    from torchgeo_ext.models.features import goes_by_wavelength
-    from torchgeo_ext.tasks._registered import takes_any_backbone
+def wavelengths_of(backbone: str, bands: 'Sequence[SensorBand]') -> dict[str, Any]:
+    """Tell a backbone of the registry the wavelengths of bands, if it goes by them.
 
-    backbone = settings.backbone
-    if not takes_any_backbone(settings.architecture, backbone) or not goes_by_wavelength(backbone):
+    Args:
+        backbone: Its name.
+        bands: The bands.
+
+    Returns:
+        Arguments of a task.
+
+    Raises:
+        BadInput: If some wavelengths are not known.
+    """
+    from torchgeo_ext.models.features import goes_by_wavelength
+
+    if not goes_by_wavelength(backbone):
         return {}
-    centres = dataset.wavelengths.astype(float).tolist()
-    unknown = [
-        name for name, centre in zip(dataset.bands, centres, strict=True) if math.isnan(centre)
-    ]
+    unknown = [band.name for band in bands if band.wavelength is None]
     if unknown:
         raise BadInput(
             f'image: {backbone} goes by wavelengths, but those of {", ".join(unknown[:6])} are not '
@@ -293,7 +321,7 @@ def _wavelengths(dataset: 'SceneDataset', settings: Settings) -> dict[str, Any]:
             'Name the bands as a sensor does, write their wavelengths into the file, or choose '
             'another backbone.',
         )
-    return {'model_args': {'bands': centres}}
+    return {'model_args': {'bands': [band.wavelength for band in bands]}}
 
 
 def _weigh_classes(task: Any, datamodule: 'GeoTIFFDataModule', settings: Settings) -> None:

@@ -125,7 +125,8 @@ def assess_damage(
             levels count more (8, 38, 25 and 11 for the four levels of xBD, and only for them). Of
             equal ones the lesser damage wins.
         before_bands: Numbers of the bands to use of the earlier image, in the model's order. Left
-            out, they are found by name, wavelength or order.
+            out, they are found by name, wavelength or order; a model that was trained on a cube
+            takes those of other sensors too.
         after_bands: Numbers of the bands to use of the later image.
         extent: Only this part of the images.
         mask: Raster (zero is outside) or polygons; pixels outside, such as clouds, count as not
@@ -158,14 +159,15 @@ def assess_damage(
         vote_weights,
     )
     from torchgeo_ext.operations._models import open_model
-    from torchgeo_ext.operations._predict import MapOutput, Plan, predict_maps, sources_for
+    from torchgeo_ext.operations._predict import MapOutput, Plan, predict_maps
+    from torchgeo_ext.operations._sensors import adapt
 
     images = _change.two_dates(before, before_bands, after, after_bands)
     plan = Plan(tile_size, overlap, merge, augmentation, device, batch_size, mask, resampling)
-    trained = open_model(bundle, None, task='building_damage', dates=2)
-    levels = damage_levels(trained.card)
+    opened = open_model(bundle, None, task='building_damage', dates=2)
+    levels = damage_levels(opened.card)
     weights = vote_weights(vote, len(levels))
-    sources = sources_for(trained, images, resampling)
+    trained, sources = adapt(opened, images, resampling)
     grid = _change.common_grid(*images, extent)
     known, sure = None, threshold
     if footprints is not None:

@@ -88,7 +88,9 @@ def classify_tiles(
         polygons: Polygons to classify, in any coordinate reference system. Left out, the tiles of
             the image are.
         bands: Numbers of the image's bands in the order the model wants them. Left out, bands are
-            found by name, then by wavelength, then taken in order if their number fits.
+            found by name, then by wavelength, then taken in order if their number fits. A model
+            that knows bands by their wavelengths, or was trained on a cube, takes those of other
+            sensors too.
         extent: Only this part of the image.
         mask: Raster (zero is outside) or polygons; outside there is no data. Not with polygons to
             classify.
@@ -120,7 +122,6 @@ def classify_tiles(
         check_resolution,
         choose_grid,
         class_table,
-        sources_for,
     )
     from torchgeo_ext.operations._scenes import (
         Ranking,
@@ -128,6 +129,7 @@ def classify_tiles(
         classify_polygons,
         write_scenes,
     )
+    from torchgeo_ext.operations._sensors import adapt
     from torchgeo_ext.operations._values import warn_of_values
 
     for name, value in (('mask', mask), ('raster', raster)):
@@ -136,9 +138,9 @@ def classify_tiles(
                 f'{name}: {value} is for the tiles of an image, but polygons are given.',
                 f'Leave {name} or polygons out.',
             )
-    trained = open_model(bundle, None, task='classification', dates=1)
+    opened = open_model(bundle, None, task='classification', dates=1)
     plan = Plan(tile_size, 0, 'crop', augmentation, device, batch_size, mask)
-    (source,) = sources_for(trained, [Image(image, bands)], plan.resampling)
+    trained, [source] = adapt(opened, [Image(image, bands)])
     grid = choose_grid(image, extent)
     if polygons is None and tile_size in (0, trained.card.tile_size):
         check_resolution(trained.card, grid)

@@ -122,7 +122,8 @@ def detect_change(
             counts as unchanged.
         before_bands: Numbers of the bands to use of the earlier image, in the order of those of
             the later one. Left out, all are used; with a bundle they are found by name,
-            wavelength or order.
+            wavelength or order, and one that was trained on a cube takes those of other sensors
+            too.
         after_bands: Numbers of the bands to use of the later image.
         extent: Only this part of the images.
         mask: Raster (zero is outside) or polygons; pixels outside get no data and do not count.

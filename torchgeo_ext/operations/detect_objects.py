@@ -73,8 +73,10 @@ def detect_objects(
         bundle: The trained model: the model.json of its folder, a .zip of that folder, or a
             Lightning checkpoint (.ckpt) of TorchGeo's ObjectDetection.
         output: Boxes to write (GeoPackage).
-        bands: Numbers of the bands to use, in the model's order. Left out, they are found by name,
-            wavelength or order.
+        bands: Numbers of the image's bands in the order the model wants them. Left out, bands are
+            found by name, then by wavelength, then taken in order if their number fits. A model
+            that knows bands by their wavelengths, or was trained on a cube, takes those of other
+            sensors too.
         extent: Only this part of the image.
         mask: Raster (zero is outside) or polygons; objects whose middle is outside are left out.
         threshold: Lowest score of an object.

@@ -112,7 +112,8 @@ def detect_semantic_change(
             its folder, a .zip of that folder, or a Lightning checkpoint (.ckpt) of
             SemanticChangeDetection.
         before_bands: Numbers of the bands to use of the earlier image, in the model's order. Left
-            out, they are found by name, wavelength or order.
+            out, they are found by name, wavelength or order; a model that was trained on a cube
+            takes those of other sensors too.
         after_bands: Numbers of the bands to use of the later image.
         extent: Only this part of the images.
         mask: Raster (zero is outside) or polygons; pixels outside get no data and do not count.
@@ -137,7 +138,8 @@ def detect_semantic_change(
     """
     from torchgeo_ext.operations import _change
     from torchgeo_ext.operations._models import open_model
-    from torchgeo_ext.operations._predict import MapOutput, Plan, predict_maps, sources_for
+    from torchgeo_ext.operations._predict import MapOutput, Plan, predict_maps
+    from torchgeo_ext.operations._sensors import adapt
     from torchgeo_ext.operations._transitions import (
         decide_transition,
         report_transitions,
@@ -146,9 +148,9 @@ def detect_semantic_change(
 
     images = _change.two_dates(before, before_bands, after, after_bands)
     plan = Plan(tile_size, overlap, merge, augmentation, device, batch_size, mask, resampling)
-    trained = open_model(bundle, model, task='semantic_change', dates=2)
+    opened = open_model(bundle, model, task='semantic_change', dates=2)
+    trained, sources = adapt(opened, images, resampling)
     card = trained.card
-    sources = sources_for(trained, images, resampling)
     grid = _change.common_grid(*images, extent)
     shift = _change.report_shift(sources, grid, portion(progress, 0, 0.05))
     share = 0.85 if polygons else 0.99

@@ -3,6 +3,7 @@
 import os
 from typing import Annotated, NamedTuple
 
+from torchgeo_ext.errors import BadInput
 from torchgeo_ext.operations._operation import (
     Bundle,
     Device,
@@ -82,7 +83,9 @@ def geolocate_image(
             (how many were in the cell), longitude, latitude (the middle of those images) and
             radius_km.
         bands: Numbers of the images' bands in the order the model wants them. Left out, bands are
-            found by name, then by wavelength, then taken in order if their number fits.
+            found by name, then by wavelength, then taken in order if their number fits. A model
+            that knows bands by their wavelengths, or was trained on a cube, takes those of other
+            sensors too.
         hierarchical: Weigh each cell by the larger ones around it, if the model has learned such;
             otherwise small cells speak for themselves.
         tiles: Of an image that is larger than what the model has learned from, so many tiles all
@@ -106,15 +109,23 @@ def geolocate_image(
         write_places,
     )
     from torchgeo_ext.operations._models import open_model
-    from torchgeo_ext.operations._predict import Image, check_resolution, choose_grid, sources_for
+    from torchgeo_ext.operations._predict import Image, check_resolution, choose_grid
+    from torchgeo_ext.operations._sensors import adapt
     from torchgeo_ext.operations._values import warn_of_values
 
     paths = [images] if isinstance(images, str | os.PathLike) else [*images]
-    trained = open_model(bundle, None, task='geolocation', dates=1)
+    opened = open_model(bundle, None, task='geolocation', dates=1)
+    seeing = [adapt(opened, [Image(path, bands, 'images')]) for path in paths]
+    trained = seeing[0].bundle
     card = trained.card
     grids, sources = [], []
-    for path in paths:
-        [source] = sources_for(trained, [Image(path, bands, 'images')], 'bilinear')
+    for path, (told, [source]) in zip(paths, seeing, strict=True):
+        if told.card != card:
+            raise BadInput(
+                f'images: {paths[0]} and {path} are of different sensors, and the model goes by '
+                'wavelengths.',
+                'Ask about the images of each sensor by themselves.',
+            )
         grid = choose_grid(path, None, 'images')
         check_resolution(card, grid)
         warn_of_values(source, grid, card.bands, card.training.get('units'))

@@ -96,7 +96,8 @@ def segment_image(
         model: A published model by name, instead of a bundle.
         bands: Numbers of the image's bands in the order the model wants them. Left out, bands are
             found by name, then by wavelength, then taken in order if their number fits. A model
-            that knows bands by their wavelengths takes any.
+            that knows bands by their wavelengths, or was trained on a cube, takes those of other
+            sensors too.
         extent: Only this part of the image.
         mask: Raster (zero is outside) or polygons; pixels outside get no class.
         tile_size: Side of the square tiles that go through the model; 0 takes that of the model.
@@ -120,18 +121,18 @@ def segment_image(
         Image,
         Plan,
         choose_grid,
-        for_sensor,
         outline_classes,
         predict_classes,
     )
+    from torchgeo_ext.operations._sensors import adapt
 
     opened = open_model(bundle, model, task='segmentation', dates=1)
-    trained, shown = for_sensor(opened, Image(image, bands))
+    trained, sources = adapt(opened, [Image(image, bands)])
     plan = Plan(tile_size, overlap, merge, augmentation, device, batch_size, mask)
     share = 0.85 if polygons else 1.0
     done = predict_classes(
         trained,
-        [shown],
+        sources,
         choose_grid(image, extent),
         {'output': output, 'probabilities': probabilities, 'confidence': confidence},
         plan,

@@ -96,8 +96,10 @@ def trace_lines(
         bundle: Your own trained segmentation model: the model.json of its folder, a .zip of that
             folder, or a Lightning checkpoint (.ckpt).
         model: A published segmentation model by name, instead of a bundle.
-        bands: Numbers of the bands that the model wants, in its order; found by name if left out.
-            Without a model: the band to take, the first if left out.
+        bands: Numbers of the image's bands in the order the model wants them. Left out, bands are
+            found by name, then by wavelength, then taken in order if their number fits. A model
+            that knows bands by their wavelengths, or was trained on a cube, takes those of other
+            sensors too. Without a model: the band to take, the first if left out.
         line_class: Name or pixel value of the class that makes lines; the last class of a model, or
             whatever is not 0 in a raster of whole numbers, if left out.
         threshold: Probability from which on a pixel belongs to a line.
@@ -132,6 +134,7 @@ def trace_lines(
     from torchgeo_ext.inference.lines import centre_lines
     from torchgeo_ext.operations._models import open_model
     from torchgeo_ext.operations._predict import Image, Plan, choose_grid, predict_classes
+    from torchgeo_ext.operations._sensors import adapt
 
     grid = choose_grid(image, extent)
     styles: Styles = {}
@@ -147,12 +150,13 @@ def trace_lines(
             choose, scored = _of_raster(source, line_class, threshold)
             tracing = progress
         else:
-            trained = open_model(bundle, model, task='segmentation', dates=1)
+            opened = open_model(bundle, model, task='segmentation', dates=1)
+            trained, sources = adapt(opened, [Image(image, bands)])
             band = _band_of(trained.card, line_class)
             path = str(probabilities or Path(folder) / 'probabilities.tif')
             plan = Plan(tile_size, overlap, merge, augmentation, device, batch_size, mask)
             done = predict_classes(
-                trained, [Image(image, bands)], grid, {'probabilities': path}, plan,
+                trained, sources, grid, {'probabilities': path}, plan,
                 threshold=threshold, progress=portion(progress, 0, 0.8),
             )  # fmt: skip
             styles = done.styles

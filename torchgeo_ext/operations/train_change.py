@@ -95,7 +95,8 @@ def train_change(
         labels: Raster of change classes, or polygons.
         output: Folder to write the model to.
         class_field: Field of the polygons with the kind of change, text or whole numbers.
-        bands: Numbers of the bands to learn from, in both images; all if left out.
+        bands: Numbers of the bands to learn from, in both images. Left out, all; of more than 30
+            those that have data, are not marked as bad and are not in the water vapour.
         architecture: Network: fcsiamdiff and fcsiamconc encode the dates apart and compare them;
             changevit and btc are transformers; bit, cfnet, changeformer, changemamba_bcd_tiny,
             fsgnet and tinycd are the published networks of these names, with a backbone of their
@@ -140,10 +141,10 @@ def train_change(
         before=before,
         after=after,
         labels=labels,
-        bands=bands,
         class_field=class_field,
         ignore_value=ignore_value,
-        **training.data_settings(settings),
+        **training.data_settings(settings, bands, before=before, after=after),
+        **training.map_settings(settings),
     )
     done = training.train(datamodule, settings, output=output, report=report, progress=progress)
     scores = done.fitted.scores

@@ -105,7 +105,8 @@ def train_classifier(
             and labels.
         class_field: Field of the points or polygons with their class, text or whole numbers. If
             there may be several, text with commas between them.
-        bands: Numbers of the bands to learn from; all if left out.
+        bands: Numbers of the bands to learn from. Left out, all; of more than 30 those that have
+            data, are not marked as bad and are not in the water vapour.
         tiles: Polygons are labels of the tiles of the images that they cover. Otherwise each of
             them is one example.
         around: The example of a polygon is the smallest square around it, resampled to the tile
@@ -161,17 +162,15 @@ def train_classifier(
         labels=labels,
         folder=None if folder is None else str(folder),
         class_field=class_field,
-        bands=bands,
         tiles=tiles,
         around=around,
         share=share,
         multilabel=multilabel,
         ignore_value=ignore_value,
         tile_size=tile_size,
-        batch_size=batch_size,
         balance=class_weights if multilabel else 'none',
-        turn=augment,
         seed=seed,
+        **training.data_settings(settings, bands, image=image, folder=folder),
     )
     done = train_scenes(
         datamodule, settings, frozen=freeze_backbone, output=output, report=report,

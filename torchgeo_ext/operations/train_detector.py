@@ -98,7 +98,8 @@ def train_detector(
         output: Folder to write the model to.
         class_field: Field of the polygons with their class, text or whole numbers; all are of one
             class if left out.
-        bands: Numbers of the bands to learn from; all if left out.
+        bands: Numbers of the bands to learn from. Left out, all; of more than 30 those that have
+            data, are not marked as bad and are not in the water vapour.
         architecture: The detector.
         backbone: Its network: a ResNet of torchvision (resnet18, resnet50, resnext50_32x4d, ...);
             for rotated-fcos any backbone of this package or TorchGeo, or tu- and one of timm.
@@ -141,8 +142,8 @@ def train_detector(
         images=image,
         labels=str(labels),
         class_field=class_field,
-        bands=bands,
         ignore_value=ignore_value,
+        **training.data_settings(settings, bands, image=image),
     )
     done = train_objects(datamodule, settings, output=output, report=report, progress=progress)
     scores = done.fitted.scores

@@ -120,7 +120,6 @@ def train_segmentation(
         progress: Told how far the work is.
     """
     from torchgeo_ext.datamodules import GeoTIFFDataModule
-    from torchgeo_ext.operations._cube import bands_to_learn_from
 
     settings = training.Settings(
         architecture, backbone, weights, patch_size, batch_size, epochs, patience, learning_rate,
@@ -130,10 +129,10 @@ def train_segmentation(
     datamodule = GeoTIFFDataModule(
         images=image,
         labels=labels,
-        bands=bands or bands_to_learn_from(image),
         class_field=class_field,
         ignore_value=ignore_value,
-        **training.data_settings(settings),
+        **training.data_settings(settings, bands, image=image),
+        **training.map_settings(settings),
     )
     done = training.train(datamodule, settings, output=output, report=report, progress=progress)
     scores = done.fitted.scores

@@ -133,7 +133,8 @@ def update_map(
             the model leaves the pixels of a class out. Needed for classes whose name is not one of
             the model's or, if the map has no names, whose value is not.
         before_bands: Numbers of the bands to use of the earlier image, in the model's order. Left
-            out, they are found by name, wavelength or order.
+            out, they are found by name, wavelength or order; a model that was trained on a cube
+            takes those of other sensors too.
         after_bands: Numbers of the bands to use of the later image.
         extent: Only this part of the images.
         mask: Raster (zero is outside) or polygons; pixels outside are not compared.
@@ -172,26 +173,21 @@ def update_map(
         write_numbers,
     )
     from torchgeo_ext.operations._models import open_model
-    from torchgeo_ext.operations._predict import (
-        MapOutput,
-        Plan,
-        class_table,
-        predict_maps,
-        sources_for,
-    )
+    from torchgeo_ext.operations._predict import MapOutput, Plan, class_table, predict_maps
+    from torchgeo_ext.operations._sensors import adapt
     from torchgeo_ext.operations._transitions import UNCHANGED, report_transitions, transitions
 
     images = _change.two_dates(before, before_bands, after, after_bands)
     plan = Plan(tile_size, overlap, merge, augmentation, device, batch_size, mask, resampling)
-    trained = open_model(bundle, None, task='map_update', dates=2)
-    card = trained.card
+    opened = open_model(bundle, None, task='map_update', dates=2)
+    card = opened.card
     tells_what = 'after' in card.maps
     if updated_map is not None and not tells_what:
         raise BadParameter(
             f'updated_map: {card.name} tells where something changed, but not into what.',
             'Leave it out, or use a model that was trained with semantic labels.',
         )
-    sources = sources_for(trained, images, resampling)
+    trained, sources = adapt(opened, images, resampling)
     grid = _change.common_grid(*images, extent)
     options = LabelOptions(class_field=class_field, argument='land_cover')
     known = read_labels(str(land_cover), [grid], options, progress=portion(progress, 0, 0.04))

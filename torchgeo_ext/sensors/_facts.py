@@ -1,6 +1,5 @@
 """What one place tells of a band; several places complete each other."""
 
-import dataclasses
 from dataclasses import dataclass
 
 from torchgeo_ext.sensors._units import MICROMETRES, factor, positive
@@ -29,7 +28,7 @@ class BandFacts:
 
     def or_else(self, other: 'BandFacts') -> 'BandFacts':
         """Fill in what is missing from another place."""
-        pairs = zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)
+        pairs = zip(vars(self).values(), vars(other).values(), strict=True)
         return BandFacts(*(theirs if own is None else own for own, theirs in pairs))
 
 

@@ -30,6 +30,7 @@ class RotatedObjectDetection(JudgedRotatedBoxes):
         num_classes: int = 2,
         width: int = 256,
         finest: int = 8,
+        model_args: dict[str, Any] | None = None,
         lr: float = 1e-3,
         patience: int = 10,
         freeze_backbone: bool = False,
@@ -46,6 +47,8 @@ class RotatedObjectDetection(JudgedRotatedBoxes):
             num_classes: Number of classes and the background.
             width: Channels of pyramid and head.
             finest: Pixels, along one side, for each place that is looked at.
+            model_args: Further arguments of the backbone, such as ``bands`` where it goes by
+                wavelengths.
             lr: Learning rate.
             patience: Epochs without a better score until the learning rate drops.
             freeze_backbone: Do not train the backbone.
@@ -65,6 +68,7 @@ class RotatedObjectDetection(JudgedRotatedBoxes):
             'num_classes': hparams['num_classes'],
             'width': hparams['width'],
             'finest': hparams['finest'],
+            **(hparams['model_args'] or {}),
         }
         self.model = build_registered(
             hparams['model'], hparams['in_channels'], arguments, type(self).__name__

@@ -1,20 +1,27 @@
 import numpy as np
 import pytest
+import segmentation_models_pytorch as smp
 import torch
 from torch import nn
+from torchgeo.models import ResNet18_Weights
 from torchmetrics.functional.classification import multiclass_f1_score, multiclass_jaccard_index
 
 from torchgeo_ext.errors import BadInput, BadParameter
 from torchgeo_ext.models import VMamba_Weights, _weights
 from torchgeo_ext.models.vmamba import SIZES, VMambaClassifier, VMambaSize
-from torchgeo_ext.tasks import MaskedChangeDetection, MaskedSegmentation
-from torchgeo_ext.tasks._masked import FURTHER_DECODERS, LabelledPixels, PixelConfusion, Scores
+from torchgeo_ext.tasks import MaskedChangeDetection, MaskedSegmentation, _further
+from torchgeo_ext.tasks._further import FURTHER_DECODERS
+from torchgeo_ext.tasks._masked import LabelledPixels, PixelConfusion, Scores
 
 
 def segmentation(**options):
     return MaskedSegmentation(
         **{'model': 'fcn', 'in_channels': 2, 'num_classes': 3, 'ignore_index': -1} | options
     )
+
+
+def change(**options):
+    return MaskedChangeDetection(in_channels=2, ignore_index=-1, **options)
 
 
 @pytest.mark.parametrize('loss', ['ce', 'focal', 'jaccard', 'dice'])
@@ -101,6 +108,34 @@ def test_every_decoder_predicts(model):
     task = segmentation(model=model, backbone='mobilenet_v2').eval()
     with torch.inference_mode():
         assert task(torch.zeros(1, 2, 128, 128)).shape == (1, 3, 128, 128)
+
+
+@pytest.mark.parametrize('kind', [segmentation, change])
+@pytest.mark.parametrize('way', ['file', 'name', 'member'])
+def test_further_decoders_start_from_weights_of_other_bands(kind, way, tmp_path, monkeypatch):
+    member = ResNet18_Weights.SENTINEL2_ALL_MOCO
+    published = smp.encoders.get_encoder('resnet18', in_channels=13, weights=None).state_dict()
+    torch.save(published, tmp_path / 'encoder.pth')
+    monkeypatch.setattr(_further, 'weights_file', lambda weights: tmp_path / 'encoder.pth')
+    weights = {'file': str(tmp_path / 'encoder.pth'), 'name': str(member), 'member': member}[way]
+    encoder = kind(model='fpn', backbone='resnet18', weights=weights).model.encoder.state_dict()
+    assert torch.equal(encoder['layer4.1.conv2.weight'], published['layer4.1.conv2.weight'])
+    first = encoder['conv1.weight']
+    assert first.shape[1] == (2 if kind is segmentation else 4)
+    # nothing tells which of the bands the images have
+    mean = published['conv1.weight'].mean(1, keepdim=True)
+    torch.testing.assert_close(first, (mean * 13 / first.shape[1]).expand_as(first))
+
+
+def test_weights_that_do_not_fit_a_further_decoder(tmp_path):
+    with pytest.raises(BadParameter, match=r"'x\.pth' is not the name of weights of resnet18"):
+        segmentation(model='fpn', backbone='resnet18', weights='x.pth')
+    torch.save({'conv1.weight': torch.zeros(64, 3, 7, 7)}, tmp_path / 'x.pth')
+    with pytest.raises(BadParameter, match=r'x.pth does not fit the backbone'):
+        segmentation(model='fpn', backbone='resnet18', weights=str(tmp_path / 'x.pth'))
+    (tmp_path / 'y.pth').write_text('nothing')
+    with pytest.raises(BadInput, match='does not hold plain weights'):
+        change(model='fpn', backbone='resnet18', weights=str(tmp_path / 'y.pth'))
 
 
 @pytest.mark.parametrize('model', ['fcsiamdiff', 'unet', 'fpn', 'tinycd', 'bit'])

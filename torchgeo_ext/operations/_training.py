@@ -381,7 +381,7 @@ def make_card(done: Training) -> 'BundleCard':
 
 def _architecture_class(done: Training) -> str:
     from torchgeo_ext import registry
-    from torchgeo_ext.tasks._masked import FURTHER_DECODERS
+    from torchgeo_ext.tasks._further import FURTHER_DECODERS
     from torchgeo_ext.tasks._registered import takes_any_backbone
 
     architecture, backbone = done.settings.architecture, done.settings.backbone

@@ -4,11 +4,10 @@ Axes: b batch, k classes, h height, w width, n labelled pixels.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal, Self
 
 import numpy as np
-import segmentation_models_pytorch as smp
 from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -26,17 +25,6 @@ from torchgeo_ext.errors import BadInput
 
 #: Steps of probability at which average precision is computed.
 _THRESHOLDS = 1000
-
-#: Decoders of segmentation_models_pytorch that TorchGeo's tasks do not offer, by name.
-FURTHER_DECODERS: dict[str, Callable[..., nn.Module]] = {
-    'deeplabv3': smp.DeepLabV3,
-    'fpn': smp.FPN,
-    'linknet': smp.Linknet,
-    'manet': smp.MAnet,
-    'pan': smp.PAN,
-    'pspnet': smp.PSPNet,
-    'unet++': smp.UnetPlusPlus,
-}
 
 
 class LabelledPixels(nn.Module):

@@ -9,8 +9,9 @@ from torchgeo.tasks import ChangeDetection
 from torchvision.models import WeightsEnum
 
 from torchgeo_ext.errors import BadInput
-from torchgeo_ext.tasks._masked import FURTHER_DECODERS, MaskedLabels
-from torchgeo_ext.tasks._registered import build_registered, freeze_parts, refuse_weights
+from torchgeo_ext.tasks._further import build_further
+from torchgeo_ext.tasks._masked import MaskedLabels
+from torchgeo_ext.tasks._registered import freeze_parts
 
 
 class MaskedChangeDetection(MaskedLabels, ChangeDetection):
@@ -49,7 +50,7 @@ class MaskedChangeDetection(MaskedLabels, ChangeDetection):
             model: Name of a network, see above; TorchGeo's task takes its own alone.
             backbone: Name of its encoder in timm or segmentation_models_pytorch.
             weights: Weights of the encoder to start from: True for those of ImageNet, or their
-                name or file.
+                name or file; for registered networks their name alone.
             in_channels: Bands of each image.
             task: ``binary``, ``multiclass`` or ``multilabel``.
             num_classes: Number of classes of ``multiclass``.
@@ -70,26 +71,11 @@ class MaskedChangeDetection(MaskedLabels, ChangeDetection):
 
     def configure_models(self) -> None:
         """Build the network."""
-        # names are looked up when a task is made; the registry knows the tasks themselves too
-        from torchgeo_ext import registry
-
-        name, bands = self.hparams['model'], self.hparams['in_channels']
-        classes = self.hparams['num_classes'] or self.hparams['num_labels'] or 1
-        if name in FURTHER_DECODERS:
-            self.model = FURTHER_DECODERS[name](
-                encoder_name=self.hparams['backbone'],
-                encoder_weights='imagenet' if self.weights is True else None,
-                in_channels=2 * bands,
-                classes=classes,
-            )
-        elif name in registry.models:
-            refuse_weights(name, self.weights)
-            self.model = build_registered(
-                name, bands, {'num_classes': classes}, type(self).__name__
-            )
-        else:
+        network = build_further(self.hparams, self.weights, type(self).__name__, dates=2)
+        if network is None:
             super().configure_models()
             return
+        self.model = network
         freeze_parts(self.model, self.hparams)
 
     @property

@@ -3,17 +3,17 @@
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from torch import Tensor
+from torch import Tensor, nn
 from torchgeo.tasks import SemanticSegmentation
 from torchvision.models import WeightsEnum
 
 from torchgeo_ext.errors import BadParameter
-from torchgeo_ext.tasks._masked import FURTHER_DECODERS, MaskedLabels
+from torchgeo_ext.tasks._further import build_further
+from torchgeo_ext.tasks._masked import MaskedLabels
 from torchgeo_ext.tasks._registered import (
     build_registered,
     freeze_parts,
     published_weights,
-    starting_weights,
     takes_any_backbone,
 )
 from torchgeo_ext.tasks._wavelengths import FollowsWavelengths
@@ -91,9 +91,8 @@ class MaskedSegmentation(FollowsWavelengths, MaskedLabels, SemanticSegmentation)
         from torchgeo_ext import registry
 
         name, backbone = self.hparams['model'], self.hparams['backbone']
-        bands = self.hparams['in_channels']
-        classes = self.hparams['num_classes'] or self.hparams['num_labels'] or 1
         further = self.hparams['model_args'] or {}
+        task = type(self).__name__
         any_backbone = takes_any_backbone(name, backbone)
         if further and not any_backbone and name not in registry.models:
             raise BadParameter(
@@ -101,28 +100,20 @@ class MaskedSegmentation(FollowsWavelengths, MaskedLabels, SemanticSegmentation)
                 f'{", ".join(further)}.',
                 'Leave them out, or choose a registered network or backbone.',
             )
+        network: nn.Module | None
         if any_backbone:
             arguments = {
                 'backbone': backbone,
                 'decoder': name,
                 'backbone_weights': published_weights(self.weights, backbone),
-                'num_classes': classes,
+                'num_classes': self.hparams['num_classes'] or self.hparams['num_labels'] or 1,
                 **further,
             }
-            self.model = build_registered('segmenter', bands, arguments, type(self).__name__)
-        elif name in FURTHER_DECODERS:
-            self.model = FURTHER_DECODERS[name](
-                encoder_name=backbone,
-                encoder_weights='imagenet' if self.weights is True else None,
-                in_channels=bands,
-                classes=classes,
-            )
-        elif name in registry.models:
-            started = starting_weights(name, self.weights)
-            self.model = build_registered(
-                name, bands, {'num_classes': classes, **started, **further}, type(self).__name__
-            )
+            network = build_registered('segmenter', self.hparams['in_channels'], arguments, task)
         else:
+            network = build_further(self.hparams, self.weights, task, arguments=further)
+        if network is None:
             super().configure_models()
             return
+        self.model = network
         freeze_parts(self.model, self.hparams)

@@ -14,6 +14,7 @@ from torch import nn
 from tests.rasters import write_raster
 from tests.tasks.pairs import register
 from torchgeo_ext.bundles import Band, BundleCard, ModelClass, write_bundle
+from torchgeo_ext.datasets._labels import RasterLabels
 from torchgeo_ext.errors import BadInput, BadParameter
 from torchgeo_ext.operations import detect_semantic_change, update_map
 
@@ -138,6 +139,19 @@ def test_changes_and_the_map_as_it_is_now(bundle, pair, land_cover, tmp_path):
     assert result.unmapped_fraction == pytest.approx(1 / 50)
     assert result.valid_fraction == pytest.approx((49 * 70 - 9) / (50 * 70))
     assert result.styles.keys() == {'output', 'updated_map', 'probabilities', 'polygons'}
+
+
+def test_the_map_is_read_once(bundle, pair, land_cover, tmp_path, monkeypatch):
+    opened, on = [], RasterLabels.on
+
+    def counted(labels, grid):
+        opened.append(grid)
+        return on(labels, grid)
+
+    monkeypatch.setattr(RasterLabels, 'on', counted)
+    options = {'mapping': MAPPING, 'updated_map': tmp_path / 'u.tif'}
+    update_map(*pair, land_cover, bundle, tmp_path / 'o.tif', **options)
+    assert len(opened) == 1
 
 
 def test_tiles_do_not_show(bundle, pair, land_cover, tmp_path):

@@ -1,5 +1,6 @@
 """A user's land-cover map in the classes of a model, and what a model changed put back into it."""
 
+import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -102,13 +103,14 @@ def _legend(
 def write_numbers(
     known: Labels, legend: Legend, grid: Grid, path: Path, progress: Progress
 ) -> float:
-    """Write a map as the numbers of a model's classes.
+    """Write a map as the numbers of a model's classes, and of its own.
 
     Args:
         known: The map.
         legend: How its classes and those of the model belong together.
         grid: Pixels to write.
-        path: The raster to write; 0, its nodata value, is no class.
+        path: The raster to write. Its first band has the numbers of the model, from 1, its second
+            one those of the map; 0, the nodata value, is no class.
         progress: Told how far the work is.
 
     Returns:
@@ -118,15 +120,16 @@ def write_numbers(
         BadInput: If no pixel has a class.
     """
     # the last entry is for pixels without a label, which have the number -1
-    table = np.array([*legend.numbers, 0], np.uint16)
-    layout = class_layout((), table.dtype, 0, {})
+    table = np.array([*legend.numbers, 0], np.uint32)
+    layout = dataclasses.replace(class_layout((), table.dtype, 0, {}), count=2)
     read, without = known.on(grid), 0
     with RasterWriter(path, grid, layout, 'land_cover') as writer:
         for window in grid.windows(_CHUNK):
             progress(window.row_off / grid.height, 'Reading the map')
-            numbers = table[read(window)]
+            positions = read(window)
+            numbers = table[positions]
             without += int(np.count_nonzero(numbers == 0))
-            writer.write(window, numbers[None])
+            writer.write(window, np.stack([numbers, (1 + positions).astype(table.dtype)]))
         if without == grid.width * grid.height:
             raise BadInput(
                 'land_cover: no pixel of the images has a class of the model in it.',
@@ -150,7 +153,7 @@ class ClassRaster(NamedTuple):
 
 def write_changes(
     found: Path,
-    known: Labels,
+    numbered: Path,
     legend: Legend,
     grid: Grid,
     after: int,
@@ -161,7 +164,7 @@ def write_changes(
 
     Args:
         found: Raster of the model's new class from 1; 0 is unchanged.
-        known: The map.
+        numbered: The map, as :func:`write_numbers` has written it.
         legend: How its classes and those of the model belong together.
         grid: Pixels to write.
         after: How many classes the model tells apart after a change.
@@ -181,11 +184,12 @@ def write_changes(
             name: stack.enter_context(_ClassWriter(entry, grid, tags, name))
             for name, entry in wanted.items()
         }
-        read = known.on(grid)
+        mapped = stack.enter_context(RasterSource(str(numbered), bands=(2,)).open(grid))
         for window in grid.windows(_CHUNK):
             progress(window.row_off / grid.height, 'Writing')
             values, valid = reader.read_native(window)
-            number, before = values[0].astype(np.intp), read(window)
+            number = values[0].astype(np.intp)
+            before = mapped.read_native(window)[0][0].astype(np.intp) - 1
             changed = valid & (number > 0)
             code = np.where(changed, 1 + after * before + number - 1, 0)
             writers['output'].write_positions(window, code, valid)

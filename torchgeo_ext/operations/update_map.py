@@ -217,7 +217,7 @@ def update_map(
         )
         del styles['found']
         written = portion(progress, share, share + 0.04)
-        styles |= write_changes(found, known, legend, grid, len(new), maps, written)
+        styles |= write_changes(found, numbers, legend, grid, len(new), maps, written)
     changes = report_transitions(
         output,
         known.classes,

@@ -34,6 +34,20 @@ def test_patches_around_labelled_pixels(tmp_path, bands):
     assert dataset.plot(sample, suptitle='pixel').axes
 
 
+def test_wavelengths_go_with_the_bands(tmp_path):
+    every, corrected = (
+        IndianPines(*make(tmp_path, bands, (145, 145), 16)).wavelengths for bands in (220, 200)
+    )
+    assert every[[0, -1]].tolist() == pytest.approx([0.40002, 2.49896])
+    # the spectrometers overlap
+    assert (every.diff() < 0).sum() == 3
+    assert corrected[[102, 103]].tolist() == pytest.approx(every[[102, 108]].tolist())
+    assert not ((corrected > 1.355) & (corrected < 1.4)).any()
+    assert not ((corrected > 1.815) & (corrected < 1.93)).any()
+    sample = IndianPines(*make(tmp_path, 200, (145, 145), 16))[0]
+    assert sample['wavelengths'].shape == sample['image'].shape[:1]
+
+
 @pytest.mark.parametrize(
     ('kind', 'bands', 'size', 'classes'),
     [
@@ -46,6 +60,11 @@ def test_facts_of_the_others(kind, bands, size, classes):
     assert kind.bands == (bands,)
     assert kind.size == size
     assert len(kind.classes) == len(set(kind.classes)) == classes
+
+
+def test_value_8_of_pavia_centre_is_tiles():
+    # the page of the files says meadows; half of what is labelled on land has it
+    assert PaviaCentre.classes[7] == 'tiles'
 
 
 def test_rasters_instead_of_matlab(tmp_path):

@@ -25,7 +25,8 @@ class CubeScene(NonGeoDataset):
     """A labelled image; subclasses say which.
 
     Each sample is a labelled pixel: ``image`` (c, p, p) float32 with what is around it, mirrored
-    beyond the rim, ``label`` its class, and ``place`` its row and column.
+    beyond the rim, ``label`` its class, ``place`` its row and column, and, where they are known,
+    ``wavelengths`` (c,) float32 in micrometres.
 
     Patches of neighbouring pixels overlap, so a random split trains on the pixels it tests. Split
     with :func:`torchgeo_ext.samplers.disjoint_patches`.
@@ -42,6 +43,7 @@ class CubeScene(NonGeoDataset):
         labels: Class of each pixel (h, w) from 0, -1 where not labelled.
         places: Row and column of the labelled pixels (n, 2).
         targets: Class of each (n).
+        wavelengths: Centre of each band in micrometres (c,); None where they are not known.
 
     Raises:
         BadInput: If files are missing, or are of another image.
@@ -72,6 +74,7 @@ class CubeScene(NonGeoDataset):
         self.patch_size = patch_size
         self.transforms = transforms
         self.cube = self._read_cube(Path(image))
+        self.wavelengths = self._find_wavelengths()
         self.labels = self._read_labels(Path(labels))
         self.places = np.argwhere(self.labels != IGNORE)
         self.targets = self.labels[self.labels != IGNORE]
@@ -90,7 +93,13 @@ class CubeScene(NonGeoDataset):
             'label': torch.tensor(int(self.targets[index])),
             'place': torch.tensor([int(row), int(column)]),
         }
+        if self.wavelengths is not None:
+            sample['wavelengths'] = self.wavelengths.clone()
         return sample if self.transforms is None else self.transforms(sample)
+
+    def _find_wavelengths(self) -> torch.Tensor | None:
+        """Give the centres of the bands of the cube, where they are known."""
+        return None
 
     @property
     def legend(self) -> tuple[LabelClass, ...]:

@@ -8,10 +8,11 @@ class Houston2013(CubeScene):
 
     * one image of 349 x 1,905 pixels, 2.5 m, CASI, 2012, Houston
     * 144 bands from 0.38 to 1.05 µm
-    * 15 classes; the labels of training and of testing are published as two sets, which are read
-      as rasters of class values, one at a time
+    * 15 classes; the labels of training and of testing are published as lists of regions
+      (``2013_IEEE_GRSS_DF_Contest_Samples_TR`` and ``_VA``, ``.txt`` and ``.roi``), which have to
+      be burned into rasters of class values first, in the order of ``classes``
 
-    Files: ``2013_IEEE_GRSS_DF_Contest_CASI.tif``, and labels as a raster or ``.mat``.
+    Files: ``2013_IEEE_GRSS_DF_Contest_CASI.tif``, and one of these sets as a raster or ``.mat``.
 
     Licence: that of the contest.
 

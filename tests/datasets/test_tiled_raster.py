@@ -85,6 +85,21 @@ def test_invalid_pixels_have_no_label_and_are_filled(tmp_path):
     assert (sample['mask'] >= 0).sum() == classes.size - 1
 
 
+def test_bands_may_have_nodata_values_of_their_own(tmp_path):
+    values = image_of(class_map(), bands=3)
+    for band in range(3):
+        values[band, band * 10 : band * 10 + 10] = 60_000 + band
+    path = str(write_raster(tmp_path / 'image.tif', values, nodata=60_001))
+    valid = whole(TiledRaster(path, nodata=[60_000, None, 60_002])).measured[0]
+    assert not valid[:30].any()
+    assert valid[30:].all()
+    # of the bands that are used, in their order
+    valid = whole(TiledRaster(path, bands=[3, 1], nodata=[60_002, 60_000])).measured[0]
+    assert valid.mean(1).tolist() == [0] * 10 + [1] * 10 + [0] * 10 + [1] * 34
+    with pytest.raises(BadParameter, match=r'2 values, but of .* 3 bands'):
+        TiledRaster(path, nodata=[1, 2])
+
+
 def test_labels_without_value_are_left_out(tmp_path):
     classes = class_map(classes=4)
     image = write_raster(tmp_path / 'image.tif', image_of(classes))
@@ -540,6 +555,7 @@ def test_threads_have_their_own_files(tmp_path):
 
 def test_many_files_do_not_stay_open(tmp_path, monkeypatch):
     monkeypatch.setattr(_handles, '_MOST_OPEN', 3)
+    _handles._open.close()  # what tests before left open
     paths = []
     for number in range(6):
         image = image_of(class_map(), seed=number)

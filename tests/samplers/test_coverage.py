@@ -58,3 +58,9 @@ def test_is_drawn(land):
     assert len(axes.collections) == 3
     assert (axes.collections[0].get_array() == 1).all()
     assert axes.get_title().startswith('TiledSampler')
+
+
+def test_rasters_of_one_place_are_drawn_together():
+    sampler = TiledSampler(Land(grid_of(64, 80), grid_of(64, 80)), size=16)
+    axes = plot_coverage(sampler).axes[0]
+    assert [drawn.get_array().min() for drawn in axes.collections] == [2]

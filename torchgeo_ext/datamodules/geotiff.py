@@ -112,7 +112,8 @@ class GeoTIFFDataModule(GeoDataModule):
         bands: Numbers of the bands to use, from 1; all but alpha if not given.
         sensor: Name of the sensor, for the names and wavelengths of bands where files do not tell;
             found out from the first image if not given.
-        nodata: Value that means "no measurement", in place of what files say.
+        nodata: Value that means "no measurement", in place of what files say; or one for each band
+            used, None where files tell.
         class_field: Field with the class of a polygon, text or whole numbers.
         classes: Names of the classes to learn by value; other values of label rasters are then not
             labelled (an error in those of land cover and damage). By default all that are found.
@@ -174,7 +175,7 @@ class GeoTIFFDataModule(GeoDataModule):
         root: str = '.',
         bands: Sequence[int | str] | None = None,
         sensor: str | None = None,
-        nodata: float | None = None,
+        nodata: float | list[float | None] | None = None,
         class_field: str | None = None,
         classes: dict[int, str] | None = None,
         ignore_value: int | None = None,

@@ -31,7 +31,7 @@ class ImageOptions:
 
     bands: Sequence[int | float | str] | None = None
     assets: Sequence[str] | None = None
-    nodata: float | None = None
+    nodata: float | Sequence[float | None] | None = None
     resampling: str = 'bilinear'
     date_pattern: str | None = None
     index_cache: Path | None = None
@@ -221,8 +221,9 @@ def _sources(
 ) -> tuple[RasterSource, ...]:
     """Join neighbouring bands of one file into one source."""
     joined: list[tuple[str, float | None, list[int]]] = []
-    for (header, number), entry in zip(bands, given, strict=True):
-        nodata = entry.get('nodata') if options.nodata is None else options.nodata
+    missing = _missing(options.nodata, len(bands), f'{argument}: {bands[0][0].path}')
+    for (header, number), entry, own in zip(bands, given, missing, strict=True):
+        nodata = entry.get('nodata') if own is None else own
         if joined and joined[-1][:2] == (header.path, nodata):
             joined[-1][2].append(number)
         else:
@@ -237,6 +238,21 @@ def _sources(
         )
         for path, nodata, numbers in joined
     )
+
+
+def _missing(
+    nodata: float | Sequence[float | None] | None, number: int, what: str
+) -> Sequence[float | None]:
+    """Give the nodata value that the user names for each band, if any."""
+    if not isinstance(nodata, Sequence):
+        return [nodata] * number
+    if len(nodata) != number:
+        raise BadParameter(
+            f'nodata: {list(nodata)} are {len(nodata)} values, but of {what} {number} bands are '
+            'used.',
+            'Give one for all, or one for each band that is used, in their order.',
+        )
+    return nodata
 
 
 def _choose(

@@ -88,7 +88,8 @@ class GeoPair(SceneDataset):
             given. Sentinel-2's SCL: 3, 8, 9, 10.
         cloud_bits: Bits of these, from 0, that mean cloud. Landsat's QA_PIXEL: 1, 2, 3, 4.
         bands: Which bands to use at all dates, see :class:`TiledRaster`.
-        nodata: Value that means "no measurement", in place of what files say.
+        nodata: Value that means "no measurement", in place of what files say; see
+            :class:`TiledRaster`.
         class_field: Field with the kind of change, text or whole numbers; with land cover or damage
             given, the field of that.
         ignore_value: Label value that means "not labelled", besides the nodata value.
@@ -124,7 +125,7 @@ class GeoPair(SceneDataset):
         cloud_values: Sequence[int] = (),
         cloud_bits: Sequence[int] = (),
         bands: Sequence[int | float | str] | None = None,
-        nodata: float | None = None,
+        nodata: float | Sequence[float | None] | None = None,
         class_field: str | None = None,
         ignore_value: int | None = None,
         classes: Mapping[int, str] | None = None,

@@ -51,7 +51,8 @@ class RasterSeries(SceneDataset):
             are one date, and where they overlap the first counts.
         bands: Which bands to use at all dates, see :class:`TiledRaster`.
         assets: Keys or roles of the assets of STAC items, whose bands follow each other.
-        nodata: Value that means "no measurement", in place of what files say.
+        nodata: Value that means "no measurement", in place of what files say; see
+            :class:`TiledRaster`.
         class_field: See :class:`TiledRaster`.
         ignore_value: See :class:`TiledRaster`.
         classes: See :class:`TiledRaster`.
@@ -82,7 +83,7 @@ class RasterSeries(SceneDataset):
         overpass: float = 10.0,
         bands: Sequence[int | float | str] | None = None,
         assets: Sequence[str] | None = None,
-        nodata: float | None = None,
+        nodata: float | Sequence[float | None] | None = None,
         class_field: str | None = None,
         ignore_value: int | None = None,
         classes: Mapping[int, str] | None = None,

@@ -39,7 +39,8 @@ class TiledRaster(SceneDataset):
         bands: Numbers (from 1), names, roles such as ``red`` or wavelengths (in micrometres) of the
             bands to use; all but alpha if not given.
         assets: Keys or roles of the assets of STAC items, whose bands follow each other.
-        nodata: Value that means "no measurement", in place of what files say, band by band.
+        nodata: Value that means "no measurement", in place of what files say band by band; or one
+            for each band used, None where files tell.
         class_field: Field with the class of a polygon, text or whole numbers.
         ignore_value: Label value that means "not labelled", besides the nodata value.
         classes: Names of classes by value. Label rasters are then not looked through for classes,
@@ -67,7 +68,7 @@ class TiledRaster(SceneDataset):
         *,
         bands: Sequence[int | float | str] | None = None,
         assets: Sequence[str] | None = None,
-        nodata: float | None = None,
+        nodata: float | Sequence[float | None] | None = None,
         class_field: str | None = None,
         ignore_value: int | None = None,
         classes: Mapping[int, str] | None = None,

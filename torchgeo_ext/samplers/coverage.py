@@ -42,18 +42,20 @@ def coverage(sampler: PatchSampler, epochs: int = 1) -> list[tuple[Grid, NDArray
 
 
 def plot_coverage(sampler: PatchSampler, epochs: int = 1) -> Figure:
-    """Draw how often each pixel is sampled.
+    """Draw how often each pixel is sampled; rasters of the same pixels count together.
 
     Args:
         sampler: One of ours; its epoch is left as it was.
         epochs: Epochs to count, from 0.
     """
-    counted = coverage(sampler, epochs)
-    most = max(count.max() for _, count in counted)
+    counted: dict[Grid, NDArray[np.float64]] = {}
+    for grid, count in coverage(sampler, epochs):
+        counted[grid] = counted.get(grid, 0) + count
+    most = max(count.max() for count in counted.values())
     figure = Figure(figsize=(7, 7), layout='constrained')
     axes = figure.subplots()
     crs = sampler.place.crs
-    for grid, count in counted:
+    for grid, count in counted.items():
         drawn = axes.pcolormesh(*corners(grid, crs), count, vmin=0, vmax=most, cmap='viridis')
     axes.set_aspect('equal')
     axes.set_title(f'{type(sampler).__name__}, epochs: {epochs}')

@@ -9,6 +9,7 @@ from torchgeo.datasets import DatasetNotFoundError, RGBBandsMissingError
 from tests.data.marida import data as marida
 from tests.data.pairs import write
 from tests.data.segmunich import data as segmunich
+from torchgeo_ext.bundles.checkpoint import DATA_CARD
 from torchgeo_ext.datamodules import SpectralPatchDataModule
 from torchgeo_ext.datasets import MARIDA, SegMunich
 from torchgeo_ext.errors import BadInput, BadParameter
@@ -115,6 +116,11 @@ def test_the_data_module_standardises_the_bands_it_gives(tmp_path):
         module.setup(stage)
     assert (len(module.train_dataset), len(module.val_dataset)) == (4 * 16, 4 * 4)
     assert module.predict_dataset.split == 'test'
+    card = module.state_dict()[DATA_CARD]
+    told = [(band['name'], band['center_wavelength'], band['std']) for band in card['bands']]
+    assert told[0] == ('B12', pytest.approx(2.2024), pytest.approx(1343.4838))
+    assert told[1][:2] == ('B02', pytest.approx(0.4924))
+    assert [entry['name'] for entry in card['classes']] == list(SegMunich.classes)
     batch = next(iter(module.val_dataloader()))
     expected = (batch['image'][:, 0] - 1805.06846) / 1343.4838
     assert torch.allclose(module.aug(dict(batch))['image'][:, 0], expected, atol=1e-5)

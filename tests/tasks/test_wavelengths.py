@@ -40,16 +40,19 @@ def classification():
     return SceneClassification('lessvit_base', in_channels=3, num_classes=2)
 
 
+def trainer_in(folder):
+    return Trainer(
+        max_epochs=1, accelerator='cpu', default_root_dir=folder, logger=False,
+        enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
+        num_sanity_val_steps=0,
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ('build', 'part'), [(segmentation, 'encoder'), (classification, 'backbone')]
 )
 def test_every_stage_tells_them(tmp_path, build, part):
-    task = build()
-    trainer = Trainer(
-        max_epochs=1, accelerator='cpu', default_root_dir=tmp_path, logger=False,
-        enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
-        num_sanity_val_steps=0,
-    )  # fmt: skip
+    task, trainer = build(), trainer_in(tmp_path)
     network, told = getattr(task.model, part), []
     task.model.register_forward_pre_hook(lambda *_: told.append(network.wavelengths[0]))
     first, second = (DataLoader(samples(centres), 2) for centres in (FIRST, SECOND))
@@ -57,6 +60,19 @@ def test_every_stage_tells_them(tmp_path, build, part):
     trainer.test(task, first, verbose=False)
     trainer.predict(task, second)
     assert told == pytest.approx([FIRST[0], SECOND[0], FIRST[0], SECOND[0]])
+
+
+def test_checkpoints_say_what_was_told(tmp_path):
+    task, trainer = segmentation(resolution=30.0), trainer_in(tmp_path)
+    trainer.fit(task, DataLoader(samples(FIRST), 2), DataLoader(samples(FIRST), 2))
+    trainer.save_checkpoint(tmp_path / 'task.ckpt')
+    assert task.hparams['model_args'] == {'resolution': 30.0}
+    again = MaskedSegmentation.load_from_checkpoint(tmp_path / 'task.ckpt')
+    assert again.model.encoder.wavelengths == pytest.approx(FIRST)
+    assert again.model.encoder.layout.resolution == 30
+    image = samples(FIRST)[0]['image'][None]
+    with torch.no_grad():
+        assert torch.equal(again.eval()(image), task.eval()(image))
 
 
 def test_those_that_are_given_stay():

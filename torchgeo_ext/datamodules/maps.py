@@ -1,24 +1,20 @@
 """Data module for the published images with maps of classes."""
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from matplotlib.colors import to_hex
 from rasterio.windows import Window
 from torch import nn
 from torch.utils.data import Dataset
 from torchgeo.datamodules import NonGeoDataModule
 from torchgeo.datasets.utils import Sample
 
-from torchgeo_ext.bundles import Band, ModelClass
-from torchgeo_ext.bundles.checkpoint import DATA_CARD
 from torchgeo_ext.datamodules._augment import augmentation
 from torchgeo_ext.datamodules._filled import stack_maps
+from torchgeo_ext.datamodules._published_card import published_card
 from torchgeo_ext.datasets._change_pairs import one_of
 from torchgeo_ext.datasets._maps import MapImages
-from torchgeo_ext.datasets._pair_figure import Color
 from torchgeo_ext.errors import BadParameter
 from torchgeo_ext.transforms import Standardise
 
@@ -129,32 +125,12 @@ class MapDataModule(NonGeoDataModule):
 
     def state_dict(self) -> dict[str, Any]:
         """Give what the bundle of a model says of its data."""
-        dataset = self.val_dataset or self.test_dataset
-        if not isinstance(dataset, MapImages):
-            return {}
-        bands = [
-            dataclasses.asdict(Band(name, mean=float(mean), std=float(std)))
-            for name, mean, std in zip(self.bands, self.mean, self.std, strict=True)
-        ]
-        classes = [
-            dataclasses.asdict(ModelClass(number, name, _hex(color)))
-            for number, (name, color) in enumerate(
-                zip(dataset.classes, dataset.colors, strict=True)
-            )
-        ]
-        return {DATA_CARD: {'bands': bands, 'classes': classes}}
+        return published_card(self.val_dataset or self.test_dataset, self.mean, self.std)
 
     def _open(self, split: str, **options: Any) -> MapImages:
         dataset = self.dataset_class(split=split, **self.kwargs, **options)  # type: ignore[call-arg]
         assert isinstance(dataset, MapImages)
         return dataset
-
-
-def _hex(color: Color) -> str:
-    if isinstance(color, str):
-        return to_hex(color)
-    red, green, blue = color
-    return f'#{red:02x}{green:02x}{blue:02x}'
 
 
 class RandomParts(Dataset[Sample]):

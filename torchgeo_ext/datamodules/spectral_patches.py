@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import nn
 
+from torchgeo_ext.datamodules._published_card import published_card
 from torchgeo_ext.datamodules._standardised import StandardisedDataModule
 from torchgeo_ext.datasets._spectral_patches import SpectralPatches
 
@@ -13,7 +14,8 @@ class SpectralPatchDataModule(StandardisedDataModule):
     """Patches of MARIDA or SegMunich, standardised with the published figures.
 
     Training patches are flipped and turned at random, maps alike. Batches tell the wavelengths of
-    the bands, which networks that go by them are told by our tasks.
+    the bands, which networks that go by them are told by our tasks; checkpoints tell bands and
+    figures, so that they become bundles.
 
     In YAML::
 
@@ -68,3 +70,9 @@ class SpectralPatchDataModule(StandardisedDataModule):
             overlap=overlap,
             **kwargs,
         )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Give what the bundle of a model says of its data."""
+        dataset = self.val_dataset or self.test_dataset
+        centres = dataset.wavelengths.tolist() if isinstance(dataset, SpectralPatches) else None
+        return published_card(dataset, self.mean, self.std, centres)

@@ -54,6 +54,19 @@ def test_find_bands_of_a_file():
     assert find_bands([0.66], [float('nan'), 0.66]) == (1,)
 
 
+def test_numbers_before_names_do_not_count():
+    names = ['b1 blue', 'b2_green', 'Band 3: Red', 'band 4 - NIR', 'B5 red edge 1']
+    assert find_bands(['red', 'nir', 'green', 'blue'], names) == (2, 3, 1, 0)
+    assert find_bands(['b1 blue'], names) == (0,)
+
+
+def test_names_with_explanations():
+    bands = sensor('enmap').bands
+    names = [f'band {n} ({band.wavelength * 1000:.2f} nm)' for n, band in enumerate(bands, 1)]
+    (red,) = find_bands(['red'], names)
+    assert bands[red].wavelength == pytest.approx(0.655, abs=0.01)
+
+
 def test_find_bands_of_a_file_by_the_sensor_whose_names_they_are():
     assert find_bands(['red', 'nir', 0.49], ['B02', 'B03', 'B04', 'B08']) == (2, 3, 0)
     assert find_bands(['red', 'swir16'], ['B1', 'B2', 'B4', 'B8A', 'B11']) == (2, 4)

@@ -1,11 +1,12 @@
 """Finds bands by what people call them: name, alias, role or wavelength."""
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
 from torchgeo_ext.errors import BadParameter
-from torchgeo_ext.sensors._names import plain
+from torchgeo_ext.sensors._names import first_part, plain
 from torchgeo_ext.sensors._sensor import HALF_WIDTH, Sensor, SensorBand
 from torchgeo_ext.sensors._which import sensor_of_bands
 
@@ -33,6 +34,9 @@ ROLES: dict[str, tuple[float, float]] = {
     'lwir11': (10.6, 11.19),
     'lwir12': (11.5, 12.51),
 }
+
+#: Numbers before names, as in "b3 red" or "Band 4: NIR".
+_NUMBER = re.compile(r'^b(and)?[ _-]?\d+[a-z]?[ _:-]+', re.IGNORECASE)
 
 
 def find_bands(
@@ -99,7 +103,7 @@ def _middle(word: str) -> float | None:
 
 def _described(bands: Sequence[str | float]) -> Sequence[SensorBand]:
     own = [
-        SensorBand(band)
+        SensorBand(band, aliases=(_NUMBER.sub('', band),))
         if isinstance(band, str)
         else SensorBand('', wavelength=None if math.isnan(band) else float(band))
         for band in bands
@@ -107,7 +111,10 @@ def _described(bands: Sequence[str | float]) -> Sequence[SensorBand]:
     sensor = sensor_of_bands([band.name for band in own])
     if sensor is None:
         return own
-    places = [by_name(band.name, sensor.bands) for band in own]
+    places = [
+        by_name(band.name, sensor.bands) or by_name(first_part(band.name), sensor.bands)
+        for band in own
+    ]
     return [
         replace(sensor.bands[place[0]], name=band.name)
         for band, place in zip(own, places, strict=True)

@@ -6,6 +6,7 @@ import geopandas
 import numpy as np
 import pytest
 import rasterio
+from PIL import Image
 from shapely.geometry import box
 
 from tests.cubes import write_cube
@@ -114,6 +115,15 @@ def test_bands_that_the_user_chose_are_kept(training, folder):
 def test_images_of_few_bands_are_taken_as_they_are(training, folder):
     images = [cube(folder / f'{name}.tif', bands=30) for name in 'ab']
     assert bands_taken(training, images, folder) is None
+
+
+def test_folders_may_hold_pictures(folder):
+    for name in ('forest', 'water'):
+        (folder / 'classes' / name).mkdir(parents=True)
+        Image.new('RGB', (8, 8)).save(folder / 'classes' / name / 'a.png')
+    with pytest.raises(Taken) as taken:
+        train_classifier(folder / 'm', folder=folder / 'classes')
+    assert taken.value.bands is None
 
 
 def test_no_band_of_use_in_all_images(folder):

@@ -50,6 +50,35 @@ class Patch:
     classes: NDArray[np.bool_]
 
 
+def images_by_class(root: AnyPath) -> dict[str, list[str]]:
+    """List the images in a folder that holds a folder for each class.
+
+    Args:
+        root: The folder.
+
+    Returns:
+        Paths by name of the class.
+
+    Raises:
+        BadInput: If there are fewer than two folders with images.
+    """
+    files = {
+        folder.name: [
+            str(file) for file in sorted(folder.rglob('*')) if file.suffix.lower() in _FILES
+        ]
+        for folder in sorted(Path(root).iterdir() if Path(root).is_dir() else ())
+        if folder.is_dir()
+    }
+    known = {name: found for name, found in files.items() if found}
+    if len(known) < 2:
+        raise BadInput(
+            f'folder: {root} has {len(known)} folders with images, but needs one for each class, '
+            'and at least two classes.',
+            'Sort the images into folders named like their classes.',
+        )
+    return known
+
+
 class ScenePatches(NonGeoDataset):
     """Squares of one's own images, each with its class or classes.
 
@@ -203,21 +232,11 @@ class ScenePatches(NonGeoDataset):
         Raises:
             BadInput: If there are fewer than two folders with images.
         """
-        files = {
-            folder.name: sorted(file for file in folder.rglob('*') if file.suffix.lower() in _FILES)
-            for folder in sorted(Path(root).iterdir() if Path(root).is_dir() else ())
-            if folder.is_dir()
-        }
-        names = [name for name, found in files.items() if found]
-        if len(names) < 2:
-            raise BadInput(
-                f'folder: {root} has {len(names)} folders with images, but needs one for each '
-                'class, and at least two classes.',
-                'Sort the images into folders named like their classes.',
-            )
-        paths: Paths = [str(file) for name in names for file in files[name]]
+        files = images_by_class(root)
+        names = [*files]
+        paths: Paths = [file for name in names for file in files[name]]
         images = TiledRaster(paths, bands=bands, progress=progress)
-        class_of = {str(file): names.index(name) for name in names for file in files[name]}
+        class_of = {file: names.index(name) for name in names for file in files[name]}
         one_of = np.eye(len(names), dtype=bool)
         places = [_middle_square(grid) for grid in images.grids]
         patches = [

@@ -149,7 +149,10 @@ def train_classifier(
             not go together.
         BadInput: If there are too few examples.
     """
+    from itertools import chain
+
     from torchgeo_ext.datamodules import SceneDataModule
+    from torchgeo_ext.datasets.scene_patches import images_by_class
     from torchgeo_ext.operations._scene_training import train_scenes
 
     settings = training.Settings(
@@ -157,6 +160,9 @@ def train_classifier(
         'bce' if multilabel else 'ce', class_weights, validation_fraction, block_size, augment,
         seed, device, model_name, license, band_adaptation,
     )  # fmt: skip
+    files = None
+    if folder is not None and image is None:  # the data module refuses both
+        files = [*chain(*images_by_class(folder).values())]
     datamodule = SceneDataModule(
         images=image,
         labels=labels,
@@ -170,7 +176,7 @@ def train_classifier(
         tile_size=tile_size,
         balance=class_weights if multilabel else 'none',
         seed=seed,
-        **training.data_settings(settings, bands, image=image, folder=folder),
+        **training.data_settings(settings, bands, image=image, folder=files),
     )
     done = train_scenes(
         datamodule, settings, frozen=freeze_backbone, output=output, report=report,

@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+from unittest.mock import ANY
 
 import pytest
 import torch
@@ -199,6 +200,27 @@ def test_bare_checkpoint_as_a_bundle(tmp_path, caplog):
     torch.save(content, path)
     assert [band.mean for band in read_bundle(path).card.bands] == [0.5] * 3
     assert not caplog.text
+
+
+def test_what_is_told_of_bands_counts_whatever_the_number_of_classes(tmp_path):
+    path = checkpoint(tmp_path / 'model.ckpt', task())
+    own = read_checkpoint(path).card
+    content = torch.load(path, weights_only=True)
+    told = {
+        'bands': [{'name': name, 'mean': 0.5, 'std': 2.0} for name in 'abc'],
+        'classes': [dataclasses.asdict(entry) for entry in CLASSES[:-1]],
+        'tile_size': 128,
+    }
+    torch.save(content | {'data': {DATA_CARD: told}}, path)
+    card = read_checkpoint(path).card
+    assert [(band.name, band.mean, band.std) for band in card.bands] == [
+        (name, 0.5, 2.0) for name in 'abc'
+    ]
+    assert card.classes == own.classes
+    assert card.tile_size == 128
+    # bands that are not the network's tell nothing of it
+    torch.save(content | {'data': {DATA_CARD: told | {'bands': told['bands'][:2]}}}, path)
+    assert read_checkpoint(path).card == dataclasses.replace(own, training=ANY)
 
 
 class Thing:

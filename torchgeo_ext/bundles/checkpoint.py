@@ -232,10 +232,13 @@ def _with_data_card(card: BundleCard, content: Mapping[str, Any]) -> BundleCard:
     told = dict(parts[0][DATA_CARD])
     bands = tuple(Band(**entry) for entry in told.pop('bands'))
     classes = tuple(ModelClass(**entry) for entry in told.pop('classes'))
-    if len(bands) != len(card.bands) or len(classes) != len(card.classes):
+    if len(bands) != len(card.bands):
         # another module than the one it was trained with, or a network that does not fit it
         return card
-    if card.outputs == 1 and card.task not in (*SEVERAL_MAPS, *DETECTING):
+    if len(classes) != len(card.classes):
+        # a network of more classes than the labels had; bands were normalised all the same
+        classes = card.classes
+    elif card.outputs == 1 and card.task not in (*SEVERAL_MAPS, *DETECTING):
         classes = tuple(dataclasses.replace(c, value=i) for i, c in enumerate(classes))
     training = {**card.training, **told.pop('training', {})}
     return dataclasses.replace(card, bands=bands, classes=classes, training=training, **told)

@@ -1,11 +1,14 @@
 """What weights expect: the numbers themselves, and images that cannot be meant."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 
 from torchgeo_ext.errors import BadInput, BadParameter
-from torchgeo_ext.preprocessing import Preprocessing
+from torchgeo_ext.preprocessing import IMAGENET, Preprocessing
+from torchgeo_ext.sensors import SensorBand
 
 MEAN, STD = (1000.0, 2000.0), (200.0, 400.0)
 EIGHT_BIT = Preprocessing.of_deviations('digital numbers', MEAN, STD, ('B2', 'B8'))
@@ -101,3 +104,43 @@ def test_numbers_that_make_no_sense():
         Preprocessing('8 bit', ('R', 'G', 'B'), mean=(1.0, 2.0))
     with pytest.raises(BadParameter, match='each high must be above'):
         Preprocessing('8 bit', low=(1.0,), high=(1.0,))
+
+
+BLUE, NIR = SensorBand('B02', role='blue', wavelength=0.492), SensorBand('B08', wavelength=0.83)
+
+
+@pytest.mark.parametrize(
+    ('known', 'bands', 'expected'),
+    [
+        (EIGHT_BIT, (NIR, BLUE), ('B8', 'B2')),
+        # names of another kind are found by what the band shows
+        (IMAGENET, (SensorBand('B4', role='red'), BLUE), ('red', 'blue')),
+        (EIGHT_BIT, (SensorBand('band 1'), SensorBand('2')), ('B2', 'B8')),
+        (Preprocessing('8 bit', high=(255.0,)), (NIR,), ()),
+    ],
+)
+def test_bands_of_an_image_are_found(known, bands, expected):
+    assert known.for_image(bands).bands == expected
+
+
+@pytest.mark.parametrize('bands', [(SensorBand('SWIR'), BLUE), (SensorBand('band 1'),)])
+def test_bands_that_the_weights_do_not_know(bands):
+    with pytest.raises(BadParameter, match='No band is'):
+        EIGHT_BIT.for_image(bands)
+
+
+def test_physical_values_come_to_the_same():
+    stored = image(0, 4000).double()
+    scale, offset = (1e-4, 2e-4), (-0.1, 0.0)
+    physical = torch.stack([stored[0] * 1e-4 - 0.1, stored[1] * 2e-4])
+    affine = dataclasses.replace(EIGHT_BIT, levels=0)
+    expected = affine.apply(stored)
+    torch.testing.assert_close(affine.of_physical(scale, offset).apply(physical), expected)
+
+
+def test_figures_say_what_is_done_to_each_band():
+    for mean, std, figures in zip(MEAN, STD, EIGHT_BIT.figures(2), strict=True):
+        low, high = mean - 2 * std, mean + 2 * std
+        assert figures == (low, high - low, (low, high), 256)
+    (figures,) = Preprocessing('8 bit', high=(255.0,), mean=(0.5,), std=(0.25,)).figures(1)
+    assert figures == (127.5, 63.75, None, 0)

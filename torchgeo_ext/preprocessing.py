@@ -8,16 +8,17 @@ Axes: b batch, c bands, h height, w width.
 
 import logging
 import math
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 import torchvision.transforms.v2 as T
 from torch import Tensor, nn
 
 from torchgeo_ext.errors import BadInput, BadParameter
-from torchgeo_ext.sensors import find_bands
+from torchgeo_ext.sensors import SensorBand, find_bands
 from torchgeo_ext.sensors._names import plain
 
 log = logging.getLogger(__name__)
@@ -44,6 +45,10 @@ _GUESSES: tuple[tuple[float, str], ...] = (
     (255, '8-bit values from 0 to 255'),
     (math.inf, 'digital numbers of 16 bits'),
 )
+#: Names of bands that say nothing of them.
+_NUMBER = re.compile(r'^(band )?\d*$', re.IGNORECASE)
+#: Fields of a preprocessing that are one number for all bands or one for each.
+_NUMBERS = ('low', 'high', 'mean', 'std')
 
 
 @dataclass(frozen=True)
@@ -89,8 +94,8 @@ class Preprocessing:
 
     def __post_init__(self) -> None:
         """Check the numbers."""
-        numbers = {name: getattr(self, name) for name in ('low', 'high', 'mean', 'std')}
-        count = len(self.bands) or max(map(len, numbers.values()))
+        numbers = {name: getattr(self, name) for name in _NUMBERS}
+        count = self.count
         for name, values in numbers.items():
             if len(values) not in (1, count):
                 raise BadParameter(
@@ -102,6 +107,11 @@ class Preprocessing:
                 f'low is {self.low}, high {self.high} and std {self.std}; each high must be above '
                 'its low and each std above 0.'
             )
+
+    @property
+    def count(self) -> int:
+        """Bands that the numbers are of; 1 if they are the same for all."""
+        return len(self.bands) or max(len(getattr(self, name)) for name in _NUMBERS)
 
     @classmethod
     def of_deviations(
@@ -139,10 +149,42 @@ class Preprocessing:
         places = find_bands(bands, self.bands)
         chosen: dict[str, Any] = {
             name: tuple(values[place] for place in places)
-            for name in ('low', 'high', 'mean', 'std')
+            for name in _NUMBERS
             if len(values := getattr(self, name)) > 1
         }
         return replace(self, bands=tuple(self.bands[place] for place in places), **chosen)
+
+    def for_image(self, bands: Sequence[SensorBand]) -> 'Preprocessing':
+        """Give the same for the bands of an image.
+
+        Bands are found by name, by what they show, or by wavelength; those of an image that tells
+        nothing of them are taken in the order of the weights if there are as many.
+
+        Args:
+            bands: What is known of the bands of the image, in its order.
+
+        Raises:
+            BadParameter: If a band is not among those of the weights.
+        """
+        if not self.bands and self.count in (1, len(bands)):
+            return self
+        told = any(band.role or band.wavelength or not _NUMBER.search(band.name) for band in bands)
+        if self.count == len(bands) and not told:
+            return self
+        return self.for_bands([self._name_of(band) for band in bands])
+
+    def _name_of(self, band: SensorBand) -> str | float:
+        for name in (band.name, *band.aliases, band.role, band.wavelength):
+            if name and self._knows(name):
+                return name
+        return band.name
+
+    def _knows(self, name: str | float) -> bool:
+        try:
+            find_bands([name], self.bands)
+        except BadParameter:
+            return False
+        return True
 
     def apply(self, image: Tensor) -> Tensor:
         """Do to pixel values what was done in training, without resizing.
@@ -156,17 +198,14 @@ class Preprocessing:
         Raises:
             BadInput: If it has another number of bands.
         """
-        channels = image.shape[-3]
-        count = max(len(self.bands), *(len(v) for v in (self.low, self.high, self.mean, self.std)))
+        channels, count = image.shape[-3], self.count
         if (self.bands or count > 1) and channels != count:
             raise BadInput(
                 f'The image has {channels} bands, but the weights were trained on {count}'
                 f'{self._listed()}.',
                 'Choose these bands of the image, in this order.',
             )
-        low, high, mean, std = (
-            self._of(name)[:, None, None].to(image) for name in ('low', 'high', 'mean', 'std')
-        )
+        low, high, mean, std = (self._of(name)[:, None, None].to(image) for name in _NUMBERS)
         image = (image - low) / (high - low)
         if self.clip:
             image = image.clamp(0, 1)
@@ -182,12 +221,40 @@ class Preprocessing:
                 wanted: pixels then stay where they are.
         """
         steps: list[nn.Module] = [_Values(self)]
-        if resized and self.resize:
-            size = [self.resize, self.resize]
-            steps.append(T.Resize(size, T.InterpolationMode(self.interpolation)))
-        if resized and self.crop:
-            steps.append(T.CenterCrop([self.crop, self.crop]))
+        if resized:
+            steps.append(resizing(self.resize, self.crop, self.interpolation))
         return nn.Sequential(*steps)
+
+    def of_physical(self, scale: Sequence[float], offset: Sequence[float]) -> 'Preprocessing':
+        """Give the same for physical values: stored ones times a scale plus an offset.
+
+        Args:
+            scale: Of each band, in their order; positive.
+            offset: Of each band.
+        """
+
+        def physical(values: tuple[float, ...]) -> tuple[float, ...]:
+            each = values * len(scale) if len(values) == 1 else values
+            return tuple(v * s + o for v, s, o in zip(each, scale, offset, strict=True))
+
+        return replace(self, units='other', low=physical(self.low), high=physical(self.high))
+
+    def figures(self, count: int) -> list['BandFigures']:
+        """Give what is done to each band as a mean, a standard deviation and a range.
+
+        Args:
+            count: How many bands there are.
+        """
+        numbers = (self._of(name).expand(count).tolist() for name in _NUMBERS)
+        return [
+            BandFigures(
+                low + (high - low) * mean,
+                (high - low) * std,
+                (low, high) if self.clip else None,
+                self.levels,
+            )
+            for low, high, mean, std in zip(*numbers, strict=True)
+        ]
 
     def problems(self, image: Tensor, bands: Sequence[str] = ()) -> list[str]:
         """Tell why an image cannot be what the weights expect.
@@ -199,12 +266,23 @@ class Preprocessing:
         Returns:
             Sentences; none if it can be.
         """
+        return [*self._band_problems(image.shape[-3], bands), *self.value_problems(image)]
+
+    def value_problems(self, image: Tensor) -> list[str]:
+        """Tell why the values of an image cannot be what the weights expect.
+
+        Args:
+            image: Stored pixel values of any shape; NaN where there are none.
+
+        Returns:
+            Sentences; none if they can be.
+        """
         known = image[image.isfinite()]
         if not known.numel():
             return ['The image has no valid pixel.']
         span = known.min().item(), known.max().item()
         whole = not image.is_floating_point() or bool((known == known.round()).all())
-        return [*self._band_problems(image.shape[-3], bands), *self._value_problems(*span, whole)]
+        return [*self._value_problems(*span, whole)]
 
     def warn(self, image: Tensor, bands: Sequence[str] = (), what: str = 'The image') -> None:
         """Log a warning if an image cannot be what the weights expect.
@@ -267,6 +345,92 @@ class Preprocessing:
 
     def _of(self, name: str) -> Tensor:
         return torch.tensor(getattr(self, name), dtype=torch.float64)
+
+
+#: What networks pre-trained on photographs saw: https://pytorch.org/vision/stable/models.html
+IMAGENET = Preprocessing(
+    '8 bit',
+    ('red', 'green', 'blue'),
+    high=(255.0,),
+    mean=(0.485, 0.456, 0.406),
+    std=(0.229, 0.224, 0.225),
+    source='https://pytorch.org/vision/stable/models.html',
+)
+
+
+class BandFigures(NamedTuple):
+    """What is done to a band: clipped to a range, cut into steps of it, standardised.
+
+    Attributes:
+        mean: Value that becomes 0.
+        std: Divided by.
+        clip: Lowest and highest value, beyond which values become these; None without.
+        levels: Steps that the range is cut into; 0 for none.
+    """
+
+    mean: float
+    std: float
+    clip: tuple[float, float] | None
+    levels: int
+
+
+def resizing(resize: int | None, crop: int | None, interpolation: Interpolation) -> nn.Module:
+    """Give what resizes images (..., c, h, w) and then cuts out their middle.
+
+    Args:
+        resize: Height and width in pixels that they are brought to, if they are.
+        crop: Height and width in pixels of what is cut out, if it is.
+        interpolation: How they are resized.
+    """
+    steps: list[nn.Module] = []
+    if resize:
+        steps.append(T.Resize([resize, resize], T.InterpolationMode(interpolation)))
+    if crop:
+        steps.append(T.CenterCrop([crop, crop]))
+    return nn.Sequential(*steps)
+
+
+def standardising_steps(transforms: Any) -> list[Any]:
+    """Find the steps that standardise among the transforms of weights.
+
+    Args:
+        transforms: Of weights of TorchGeo or torchvision, which may be made when asked for.
+
+    Raises:
+        BadParameter: If there are others than those, resizing and cropping.
+    """
+    if callable(transforms) and not isinstance(transforms, nn.Module):
+        transforms = transforms()  # torchvision's are made when asked for
+    if hasattr(transforms, 'mean') and hasattr(transforms, 'std'):
+        return [transforms]
+    if isinstance(transforms, nn.Sequential):
+        return [step for each in transforms for step in standardising_steps(each)]
+    if type(transforms).__name__ in ('Identity', 'Resize', 'CenterCrop'):
+        return []
+    raise BadParameter(
+        f'weights: their transforms hold {type(transforms).__name__}, which is more than '
+        'standardising.',
+        'Use the transforms of the weights themselves.',
+    )
+
+
+def joined_steps(transforms: Any) -> tuple[Tensor, Tensor]:
+    """Join the steps of transforms that standardise.
+
+    Args:
+        transforms: See :func:`standardising_steps`.
+
+    Returns:
+        What is subtracted and what is divided by, one number for all bands or one for each.
+
+    Raises:
+        BadParameter: See :func:`standardising_steps`.
+    """
+    mean, std = torch.zeros(1, dtype=torch.float64), torch.ones(1, dtype=torch.float64)
+    for step in standardising_steps(transforms):
+        mean = mean + std * torch.as_tensor(step.mean, dtype=torch.float64)
+        std = std * torch.as_tensor(step.std, dtype=torch.float64)
+    return mean, std
 
 
 class _Values(nn.Module):

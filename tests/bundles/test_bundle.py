@@ -1,5 +1,6 @@
 """Bundles: written whole, read only when every file is what was written."""
 
+import dataclasses
 import hashlib
 import json
 import pickle
@@ -21,6 +22,8 @@ from torchgeo_ext.bundles import (
     read_bundle,
     write_bundle,
 )
+from torchgeo_ext.bundles._detector import complete
+from torchgeo_ext.datamodules._pretrained import preprocessing_of_bands
 from torchgeo_ext.errors import BadInput, BadParameter
 
 
@@ -435,3 +438,17 @@ def test_band_that_needs_no_scaling_is_seen_as_it_is(tmp_path):
     values = torch.rand(1, 3, 32, 32)
     with torch.inference_mode():
         assert torch.equal(read_bundle(folder).build()(values), task().eval()(values).softmax(1))
+
+
+def test_bands_are_clipped_and_cut_into_steps_as_in_training():
+    bands = tuple(dataclasses.replace(b, clip=(0.0, 0.3), levels=256) for b in BANDS)
+    seen = preprocessing_of_bands(bands)
+    predictor = complete(nn.Identity(), card(bands=bands, output_activation='none'))
+    stored = torch.randint(0, 6000, (2, 3, 8, 8)).float()
+    physical = stored * 1e-4 - 0.1
+    torch.testing.assert_close(predictor(stored), seen.apply(physical))
+    assert len(predictor(stored)[:, 0].unique()) <= 256
+    with pytest.raises(BadParameter, match='levels is 256, but must be 0, or at least 2 steps'):
+        Band('red', levels=256)
+    with pytest.raises(BadParameter, match='clip is'):
+        Band('red', clip=(1.0, 0.0))

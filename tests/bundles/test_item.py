@@ -54,8 +54,12 @@ BARE = card(
     resolution_maximum=None,
     training={},
 )
+CLIPPED = card(
+    bands=tuple(dataclasses.replace(band, clip=(0.0, 0.3), levels=256) for band in BANDS)
+)
 CARDS = {
     'segmentation': card(),
+    'clipped': CLIPPED,
     'change': CHANGE,
     'regression': REGRESSION,
     'scenes': SCENES,
@@ -170,10 +174,17 @@ def test_model_of_another_program():
         item_to_card(item, 'here')
 
 
+def test_older_versions_do_not_misread_what_is_clipped():
+    properties = item_of(CLIPPED)['properties']
+    assert properties['tgx:format'] == 2
+    assert 'clipped to tgx:clip' in properties['mlm:input'][0]['description']
+    assert item_of(card())['properties']['tgx:format'] == 1
+
+
 def test_future_format_is_refused():
     item = item_of(card())
-    item['properties'] |= {'tgx:format': 2, 'tgx:written_by': 'torchgeo_ext 9.0'}
-    with pytest.raises(BadInput, match=r'format 2, written by torchgeo_ext 9\.0.*Update'):
+    item['properties'] |= {'tgx:format': 3, 'tgx:written_by': 'torchgeo_ext 9.0'}
+    with pytest.raises(BadInput, match=r'format 3, written by torchgeo_ext 9\.0.*Update'):
         item_to_card(item, 'here')
 
 

@@ -9,7 +9,7 @@ from torchgeo.models import (
     ViTSmall14_DINOv2_Weights,
 )
 
-from torchgeo_ext.models import SatMAEPP_Weights
+from torchgeo_ext.models import CFNet_Weights, SatMAEPP_Weights, VMamba_Weights
 from torchgeo_ext.models.inputs import preprocessing_of
 
 SOFTCON = [
@@ -49,7 +49,31 @@ def test_seco_eco_saw_numbers_divided_by_255(weights):
     assert 'reflectance' in problem
 
 
-def test_other_weights():
+def test_our_own_say_it_themselves():
     ours = SatMAEPP_Weights.SENTINEL2_FMOW_MAE
     assert preprocessing_of(ours) is ours.meta['preprocessing']
-    assert preprocessing_of(ResNet18_Weights.SENTINEL2_ALL_MOCO) is None
+
+
+STANDARDISING = {
+    ResNet18_Weights.SENTINEL2_ALL_MOCO: ('digital numbers', 256, 224),
+    ResNet18_Weights.LANDSAT_OLI_SR_MOCO: ('8 bit', None, 224),
+    ResNet50_Weights.SENTINEL1_ALL_MOCO: ('decibel', 256, 224),
+    ResNet50_Weights.FMOW_RGB_GASSL: ('8 bit', 224, None),
+    ResNet18_Weights.SENTINEL2_RGB_SECO: ('other', 256, 224),
+    VMamba_Weights.IMAGENET_TINY: ('8 bit', None, None),
+}
+
+
+@pytest.mark.parametrize('weights', STANDARDISING, ids=str)
+def test_transforms_that_standardise_say_what_was_done(weights):
+    preprocessing = preprocessing_of(weights)
+    assert preprocessing.bands == tuple(weights.meta.get('bands') or ())
+    found = preprocessing.units, preprocessing.resize, preprocessing.crop
+    assert found == STANDARDISING[weights]
+    image = 200 * torch.rand(2, weights.meta['in_chans'], 300, 280)
+    torch.testing.assert_close(preprocessing.transform()(image), weights.transforms(image))
+
+
+def test_transforms_of_another_kind_say_nothing():
+    assert preprocessing_of(CFNet_Weights.CLCD) is None
+    assert preprocessing_of(ResNet50_Weights.SENTINEL1_GRD_CLOSP) is None

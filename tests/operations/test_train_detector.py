@@ -193,9 +193,10 @@ def test_upright_boxes_and_outlines(layers, tmp_path, monkeypatch, architecture,
 def settings_for(**changes):
     made = {
         'architecture': 'fcos', 'backbone': 'resnet18', 'weights': None, 'band_adaptation': 'auto',
-        'patch_size': 64, 'batch_size': 2, 'epochs': 1, 'patience': 1, 'learning_rate': 1e-4,
-        'class_weights': 'none', 'validation_fraction': 0.2, 'block_size': 0, 'augment': True,
-        'seed': 0, 'device': 'cpu', 'model_name': None, 'license': '',
+        'normalisation': 'auto', 'patch_size': 64, 'batch_size': 2, 'epochs': 1, 'patience': 1,
+        'learning_rate': 1e-4, 'class_weights': 'none', 'validation_fraction': 0.2,
+        'block_size': 0, 'augment': True, 'seed': 0, 'device': 'cpu', 'model_name': None,
+        'license': '',
     }  # fmt: skip
     return ObjectSettings(**made | changes)
 

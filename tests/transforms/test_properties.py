@@ -16,6 +16,7 @@ import torch
 
 from torchgeo_ext import transforms as t
 from torchgeo_ext.errors import BadInput
+from torchgeo_ext.preprocessing import Preprocessing
 from torchgeo_ext.sensors import Sensor, SensorBand
 from torchgeo_ext.transforms._base import SampleTransform
 
@@ -124,6 +125,10 @@ CASES = [
         within=(0, 1),
     ),
     Case(t.StandardNormalVariate, within=(-2, 2)),
+    Case(
+        partial(t.AsPretrained, Preprocessing('other', clip=True, mean=(0.5,), std=(0.2,))),
+        within=(-2.5, 2.5),
+    ),
     Case(partial(t.Standardise, [0.5], [0.2]), within=(-2.5, 2.5)),
     Case(partial(t.Striping, p=0.7), within=(-1, 2)),
     Case(t.ToDecibel, within=(-50, 0)),

@@ -51,7 +51,8 @@ class Band:
     """One band a model reads.
 
     Statistics are of the physical value, which is the stored value times ``scale`` plus
-    ``offset``. The network sees (physical value - ``mean``) / ``std``.
+    ``offset``. The network sees (physical value - ``mean``) / ``std``, after the physical value was
+    clipped and cut into steps where that was done in training.
 
     Args:
         name: Name as the sensor's users know it, for instance ``B04`` or ``red``.
@@ -64,6 +65,10 @@ class Band:
         std: Standard deviation of the physical value.
         minimum: Smallest physical value seen in training, if known.
         maximum: Largest physical value seen in training, if known.
+        clip: Lowest and highest physical value; what lies beyond becomes these. None for none; all
+            bands of a model have one, or none has.
+        levels: Steps that ``clip`` was cut into, for instance 256 where training images were 8 bit;
+            values are rounded down to them. 0 for none. The same for all bands.
 
     Raises:
         BadParameter: If a number cannot be used, such as a ``std`` of 0.
@@ -79,6 +84,8 @@ class Band:
     std: float = 1.0
     minimum: float | None = None
     maximum: float | None = None
+    clip: tuple[float, float] | None = None
+    levels: int = 0
 
     def __post_init__(self) -> None:
         _require(bool(self.name), 'name', self.name, 'a name')
@@ -94,6 +101,11 @@ class Band:
             _require(
                 value is None or 0 < value < 1e6, key, value, 'a positive number of micrometres'
             )
+        low, high = self.clip or (0.0, 1.0)
+        finite = math.isfinite(low) and math.isfinite(high)
+        _require(finite and low < high, 'clip', self.clip, 'a low value and a higher one')
+        stepped = self.levels == 0 or (self.levels > 1 and self.clip is not None)
+        _require(stepped, 'levels', self.levels, '0, or at least 2 steps of clip')
 
 
 @dataclass(frozen=True)
@@ -201,6 +213,8 @@ class BundleCard:
             fitting = self.dates == 2 and len(self.bands_after) == len(self.bands)
             expected = f'{len(self.bands)} bands of the second of two dates'
             _require(fitting, 'bands_after', self.bands_after, expected)
+        steps = {(band.clip is None, band.levels) for band in (*self.bands, *self.bands_after)}
+        _require(len(steps) == 1, 'bands', self.bands, 'all clipped into as many levels, or none')
         architecture = self.architecture
         _require(
             isinstance(architecture.get('class'), str)

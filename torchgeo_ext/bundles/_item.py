@@ -26,8 +26,9 @@ ITEM = 'model.json'
 WEIGHTS = 'weights'
 GET_AGAIN = 'Get the bundle again from where it came from.'
 
-#: Raised whenever an older version could misread a bundle.
-FORMAT = 1
+#: Raised whenever an older version could misread a bundle. Models whose bands are clipped are of
+#: format 2, all others of format 1.
+FORMAT = 2
 
 _EXTENSION = 'https://stac-extensions.github.io/{}/schema.json'
 MLM = _EXTENSION.format('mlm/v1.5.2')
@@ -160,6 +161,9 @@ def _band(band: Band) -> dict[str, Any]:
         # JSON has no NaN and no infinity; STAC spells them as words
         finite = math.isfinite(band.nodata)
         entry['nodata'] = float(band.nodata) if finite else str(float(band.nodata))
+    if band.clip is not None:
+        entry['tgx:clip'] = [float(end) for end in band.clip]
+        entry['tgx:levels'] = band.levels
     return entry
 
 
@@ -185,6 +189,9 @@ def _input(card: BundleCard) -> dict[str, Any]:
     order = ['batch', *['time'] * (len(shape) > 4), 'bands', 'height', 'width']
     name = 'image' if card.dates == 1 else 'before and after'
     description = 'Stored values times raster:scale plus raster:offset, then value_scaling.'
+    if _clips(card):
+        description += ' Before that, values are clipped to tgx:clip of the band and rounded down '
+        description += 'to tgx:levels steps of it where there are any.'
     if card.task == 'map_update':
         name += ', then the map before'
         description += ' The map comes as numbers of its classes from 1, 0 being none.'
@@ -237,7 +244,7 @@ def _output(card: BundleCard) -> dict[str, Any]:
 
 def _private(card: BundleCard) -> dict[str, Any]:
     return {
-        'tgx:format': FORMAT,
+        'tgx:format': FORMAT if _clips(card) else 1,
         'tgx:written_by': f'torchgeo_ext {__version__}',
         'tgx:task': card.task,
         'tgx:architecture': {
@@ -255,6 +262,10 @@ def _private(card: BundleCard) -> dict[str, Any]:
         'tgx:license': card.license,
         'tgx:training': _storable(card.training),
     }
+
+
+def _clips(card: BundleCard) -> bool:
+    return any(band.clip for band in (*card.bands, *card.bands_after))
 
 
 def _asset(entry: FileEntry, card: BundleCard) -> dict[str, Any]:
@@ -364,7 +375,7 @@ def _card(item: Mapping[str, Any], properties: Mapping[str, Any]) -> BundleCard:
 
 def _read_band(entry: Mapping[str, Any]) -> Band:
     statistics = entry['statistics']
-    nodata = entry.get('nodata')
+    nodata, clip = entry.get('nodata'), entry.get('tgx:clip')
     return Band(
         name=str(entry['name']),
         center_wavelength=entry.get('eo:center_wavelength'),
@@ -376,6 +387,8 @@ def _read_band(entry: Mapping[str, Any]) -> Band:
         std=float(statistics['stddev']),
         minimum=statistics.get('minimum'),
         maximum=statistics.get('maximum'),
+        clip=None if clip is None else (float(clip[0]), float(clip[1])),
+        levels=int(entry.get('tgx:levels', 0)),
     )
 
 

@@ -4,6 +4,7 @@ Axes: b batch, t date, c channel, h height, w width, k scores.
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from einops import rearrange
@@ -34,9 +35,46 @@ class Standardised(nn.Module):
         self.register_buffer(
             'bias', _per_band(dates, lambda b: (b.offset - b.mean) / b.std), persistent=False
         )
+        self.steps = _Steps(dates) if card.bands[0].clip else None
 
     def _normalised(self, x: Tensor) -> Tensor:
-        return torch.addcmul(self.bias, x, self.gain)
+        return torch.addcmul(self.bias, x, self.gain) if self.steps is None else self.steps(x)
+
+
+class _Steps(nn.Module):
+    """Clips stored pixel values, cuts them into steps and standardises them.
+
+    In the order of :meth:`torchgeo_ext.preprocessing.Preprocessing.apply`, so that values come to
+    the same step as in training.
+    """
+
+    def __init__(self, dates: 'Sequence[Sequence[Band]]') -> None:
+        super().__init__()
+        self.levels = dates[0][0].levels
+        numbers: dict[str, Callable[[Band], float]] = {
+            'scale': lambda b: b.scale,
+            'offset': lambda b: b.offset,
+            'low': lambda b: _span(b)[0],
+            'span': lambda b: _span(b)[1],
+            'mean': lambda b: (b.mean - _span(b)[0]) / _span(b)[1],
+            'std': lambda b: b.std / _span(b)[1],
+        }
+        for name, value in numbers.items():
+            self.register_buffer(name, _per_band(dates, value), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map stored pixel values to what the network sees."""
+        own: Any = self
+        x = ((x * own.scale + own.offset - own.low) / own.span).clamp(0, 1)
+        if self.levels:
+            x = (x * (self.levels - 1)).floor() / (self.levels - 1)
+        return (x - own.mean) / own.std
+
+
+def _span(band: Band) -> tuple[float, float]:
+    """Give the value that becomes 0, and how much more becomes 1."""
+    low, high = band.clip or (0.0, 1.0)
+    return low, high - low
 
 
 class Predictor(Standardised):

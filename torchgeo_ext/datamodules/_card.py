@@ -21,6 +21,7 @@ from torchgeo_ext.datasets._image import Image
 from torchgeo_ext.datasets._scene_dataset import SceneDataset
 from torchgeo_ext.inference.area import pixel_area
 from torchgeo_ext.inference.grid import Grid
+from torchgeo_ext.preprocessing import Preprocessing
 from torchgeo_ext.sensors import SensorBand, identify_bands, read_bands, sensor
 
 if TYPE_CHECKING:
@@ -28,7 +29,10 @@ if TYPE_CHECKING:
 
 
 def bands_of(
-    dataset: SceneDataset, values: BandValues, described: Sequence[SensorBand]
+    dataset: SceneDataset,
+    values: BandValues,
+    described: Sequence[SensorBand],
+    seen: Preprocessing | None = None,
 ) -> tuple[Band, ...]:
     """Describe the bands, with statistics of what was learned from.
 
@@ -36,10 +40,11 @@ def bands_of(
         dataset: The rasters.
         values: The statistics.
         described: What :func:`describe_bands` tells.
+        seen: What was done to physical values instead of standardising by the statistics, if so.
     """
     image = dataset.scenes[0].images[0]
     nodata = _nodata(image)
-    return tuple(
+    bands = tuple(
         Band(
             name=band.name,
             center_wavelength=band.wavelength,
@@ -53,6 +58,12 @@ def bands_of(
             maximum=float(values.maximum[i]),
         )
         for i, band in enumerate(described)
+    )
+    if seen is None:
+        return bands
+    return tuple(
+        dataclasses.replace(band, **figures._asdict())
+        for band, figures in zip(bands, seen.figures(len(bands)), strict=True)
     )
 
 
@@ -144,7 +155,9 @@ def card_of(module: 'GeoTIFFDataModule') -> dict[str, Any]:
         'description': describe(module),
         'bands': [
             dataclasses.asdict(band)
-            for band in bands_of(module.labelled, module.survey.values, module.described)
+            for band in bands_of(
+                module.labelled, module.survey.values, module.described, module.seen
+            )
         ],
         'classes': [dataclasses.asdict(entry) for entry in classes_of(module, binary=False)],
         'tile_size': module.patch_size,

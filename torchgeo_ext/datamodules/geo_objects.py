@@ -26,6 +26,7 @@ from torchgeo_ext.datamodules._object_patches import (
     longest_sides,
     read_objects,
 )
+from torchgeo_ext.datamodules._pretrained import figures_of, seen_by_weights, standardiser
 from torchgeo_ext.datamodules._survey import BandValues
 from torchgeo_ext.datasets import TiledRaster
 from torchgeo_ext.datasets._classes import LabelClass
@@ -33,12 +34,12 @@ from torchgeo_ext.datasets._files import Paths
 from torchgeo_ext.datasets._scene_dataset import SceneDataset
 from torchgeo_ext.errors import BadInput
 from torchgeo_ext.inference.statistics import Moments
+from torchgeo_ext.preprocessing import Preprocessing
 from torchgeo_ext.progress import Progress, portion, silent
 from torchgeo_ext.samplers import BlockedSplit, BlockRoles, class_weights
 from torchgeo_ext.samplers._roles import TRAINING, VALIDATION, Roles
 from torchgeo_ext.samplers.cell_weights import Balance
 from torchgeo_ext.sensors import SensorBand
-from torchgeo_ext.transforms import Standardise
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +79,8 @@ class GeoObjectDataModule(NonGeoDataModule):
         split: How land is split.
         balance: Draw rare classes more often: not at all, so that all are drawn equally often
             (``inverse``), or half-way (``square_root``).
+        as_pretrained: Name of weights; done to the bands is then what was done in their
+            pre-training, without resizing, instead of standardising.
         masks: Give the pixels of each object too.
         turn: Flip and turn training patches at random.
         patch_size: Height and width of patches and tiles in pixels.
@@ -87,6 +90,8 @@ class GeoObjectDataModule(NonGeoDataModule):
 
     Attributes:
         progress: Told how far the preparations are; may be set before :meth:`setup`.
+        seen: What is done to physical values instead of standardising, if so; may be set before
+            :meth:`setup`.
     """
 
     roles: Roles
@@ -103,6 +108,7 @@ class GeoObjectDataModule(NonGeoDataModule):
         ignore_value: int | str | None = None,
         split: BlockedSplit | None = None,
         balance: Balance = 'square_root',
+        as_pretrained: str | None = None,
         masks: bool = False,
         turn: bool = True,
         patch_size: int = 256,
@@ -118,7 +124,9 @@ class GeoObjectDataModule(NonGeoDataModule):
         self.sensor, self.split, self.balance = sensor, split or BlockedSplit(), balance
         self.masks, self.turn, self.patch_size, self.length = masks, turn, patch_size, length
         self.collate_fn = _join
+        self.as_pretrained = as_pretrained
         self.progress: Progress = silent
+        self.seen: Preprocessing | None = None
         # known once there are statistics
         self.aug = None  # type: ignore[assignment]
 
@@ -233,8 +241,11 @@ class GeoObjectDataModule(NonGeoDataModule):
         if not moments.count:
             raise BadInput('images: no pixel to learn from is valid.', 'Check the nodata values.')
         self.values = BandValues(moments.mean, moments.std, moments.minimum, moments.maximum)
-        self.mean, self.std = torch.tensor(moments.mean), torch.tensor(moments.std)
-        self.aug = Standardise(moments.mean.tolist(), moments.std.tolist(), fill=0.0)
+        if self.seen is None and self.as_pretrained is not None:
+            self.seen = seen_by_weights(self.as_pretrained, self.images, self.described)
+        standardise = standardiser(self.values, self.seen)
+        self.mean, self.std = figures_of(standardise)
+        self.aug = standardise
 
     def typical(self, number: int) -> list[tuple[Sample, SceneObjects]]:
         """Give tiles of the hold-out with the most objects, each with those that count in it."""
@@ -252,7 +263,10 @@ class GeoObjectDataModule(NonGeoDataModule):
         """Give what the bundle of a model says of its data, as plain values."""
         grids = self.images.grids
         finest, coarsest = resolutions_of(grids)
-        extent, bands = extent_of(grids), bands_of(self.images, self.values, self.described)
+        extent, bands = (
+            extent_of(grids),
+            bands_of(self.images, self.values, self.described, self.seen),
+        )
         return {
             'description': self.describe(),
             'bands': [dataclasses.asdict(band) for band in bands],

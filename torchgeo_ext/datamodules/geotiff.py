@@ -27,6 +27,12 @@ from torchgeo_ext.datamodules._augment import augmentation
 from torchgeo_ext.datamodules._card import card_of, describe_bands
 from torchgeo_ext.datamodules._parts import TEST, TRAINING, VALIDATION, Parts, make_parts
 from torchgeo_ext.datamodules._pictures import overview, quicklook, reduced, rgb_bands
+from torchgeo_ext.datamodules._pretrained import (
+    figures_of,
+    seen_by_weights,
+    seen_in_checkpoint,
+    standardiser,
+)
 from torchgeo_ext.datamodules._series import StandardiseSeries
 from torchgeo_ext.datamodules._survey import BandValues, Survey, survey
 from torchgeo_ext.datasets import GeoPair, TiledRaster, collate_samples
@@ -35,6 +41,7 @@ from torchgeo_ext.datasets._scene import Scene
 from torchgeo_ext.datasets._scene_dataset import SceneDataset
 from torchgeo_ext.errors import BadInput, BadParameter
 from torchgeo_ext.inference.grid import Grid
+from torchgeo_ext.preprocessing import Preprocessing
 from torchgeo_ext.progress import Progress, portion, silent
 from torchgeo_ext.samplers import (
     BlockedSplit,
@@ -47,7 +54,6 @@ from torchgeo_ext.samplers import (
 from torchgeo_ext.samplers._sampler import PatchSampler, Size
 from torchgeo_ext.samplers.cell_weights import Balance
 from torchgeo_ext.sensors import SensorBand
-from torchgeo_ext.transforms import Standardise
 from torchgeo_ext.transforms._base import check_fraction
 
 log = logging.getLogger(__name__)
@@ -123,6 +129,8 @@ class GeoTIFFDataModule(GeoDataModule):
         test_fold: Another fold that is kept for testing; without one, tests use that of the split.
         statistics: File of ``torchgeo-ext compute-statistics`` with mean and standard deviation of
             the bands; by default those of the training blocks are computed.
+        as_pretrained: Name of weights; done to the bands is then what was done in their
+            pre-training, without resizing, instead of standardising.
         balance: Draw patches with rare classes more often: not at all, so that all classes are
             drawn equally often (``inverse``), or half-way (``square_root``).
         sampler: Draws the training patches, where there are training labels; by default
@@ -148,6 +156,8 @@ class GeoTIFFDataModule(GeoDataModule):
 
     Attributes:
         progress: Told how far the preparations are; may be set before :meth:`setup`.
+        seen: What is done to physical values instead of standardising, if so; may be set before
+            :meth:`setup`.
         survey: Band statistics and label counts, once set up.
 
     Raises:
@@ -183,6 +193,7 @@ class GeoTIFFDataModule(GeoDataModule):
         split: BlockedSplit | None = None,
         test_fold: int | None = None,
         statistics: str | None = None,
+        as_pretrained: str | None = None,
         balance: Balance = 'none',
         sampler: Callable[[GeoDataset, Size], PatchSampler] | None = None,
         weights: CellWeights | None = None,
@@ -239,6 +250,12 @@ class GeoTIFFDataModule(GeoDataModule):
                 f'test_fold is {test_fold}, which is the fold of split.', 'Choose another fold.'
             )
         self.statistics = None if statistics is None else under(root, statistics)
+        if statistics is not None and as_pretrained is not None:
+            raise BadParameter(
+                f'statistics is {statistics} and as_pretrained is {as_pretrained}.',
+                'Give one of both.',
+            )
+        self.as_pretrained = as_pretrained
         self.balance: Balance = balance
         self._make_sampler: Callable[..., PatchSampler] = sampler or SeededRandomSampler
         self.weights = weights
@@ -248,6 +265,7 @@ class GeoTIFFDataModule(GeoDataModule):
         self.turn = turn
         self.seed = seed
         self.progress: Progress = silent
+        self.seen: Preprocessing | None = None
         # known once there are statistics
         self.aug = None  # type: ignore[assignment]
 
@@ -417,8 +435,10 @@ class GeoTIFFDataModule(GeoDataModule):
                 )
 
     def _standardise(self, values: BandValues) -> None:
-        self.mean, self.std = torch.tensor(values.mean), torch.tensor(values.std)
-        standardise = Standardise(values.mean.tolist(), values.std.tolist(), fill=0.0)
+        if self.seen is None and self.as_pretrained is not None:
+            self.seen = seen_by_weights(self.as_pretrained, self.labelled, self.described)
+        standardise = standardiser(values, self.seen)
+        self.mean, self.std = figures_of(standardise)
         self.aug = standardise
         self.train_aug = augmentation(self.transforms, standardise, turn=self.turn)
         if self.kwargs.get('series') is not None:
@@ -481,6 +501,7 @@ class GeoTIFFDataModule(GeoDataModule):
         if _SERIES in state_dict:
             self._series_statistics = tuple(state_dict[_SERIES])
         bands, keys = state_dict[DATA_CARD]['bands'], BandValues._fields
+        self.seen = seen_in_checkpoint(bands) or self.seen
         self._standardise(BandValues(*(np.array([b[key] for b in bands]) for key in keys)))
 
     def plot(self, sample: Sample, prediction: Tensor | None = None, *, title: str = '') -> Figure:

@@ -16,6 +16,7 @@ from torchgeo.datasets.utils import Sample
 from torchgeo_ext.bundles.checkpoint import DATA_CARD
 from torchgeo_ext.datamodules._augment import augmentation
 from torchgeo_ext.datamodules._card import bands_of, describe_bands, extent_of, resolutions_of
+from torchgeo_ext.datamodules._pretrained import figures_of, seen_by_weights, standardiser
 from torchgeo_ext.datamodules._scene_split import deal
 from torchgeo_ext.datamodules._survey import BandValues
 from torchgeo_ext.datasets import ScenePatches, TiledRaster
@@ -23,12 +24,12 @@ from torchgeo_ext.datasets._classes import LabelClass
 from torchgeo_ext.datasets._files import Paths
 from torchgeo_ext.errors import BadInput, BadParameter
 from torchgeo_ext.inference.statistics import Moments
+from torchgeo_ext.preprocessing import Preprocessing
 from torchgeo_ext.progress import Progress, portion, silent
 from torchgeo_ext.samplers import BlockedSplit, class_weights
 from torchgeo_ext.samplers._roles import TRAINING, VALIDATION
 from torchgeo_ext.samplers.cell_weights import Balance
 from torchgeo_ext.sensors import SensorBand
-from torchgeo_ext.transforms import Standardise
 
 #: Steps of an epoch at least, however few examples there are.
 _FEWEST_STEPS = 12
@@ -72,6 +73,8 @@ class SceneDataModule(NonGeoDataModule):
             none.
         balance: Draw examples of rare classes more often: not at all, so that all classes are
             drawn equally often (``inverse``), or half-way (``square_root``).
+        as_pretrained: Name of weights; done to the bands is then what was done in their
+            pre-training, without resizing, instead of standardising.
         transforms: What is done to training batches, in physical values.
         turn: Flip and turn training examples at random.
         num_workers: Processes that read examples.
@@ -79,6 +82,8 @@ class SceneDataModule(NonGeoDataModule):
 
     Attributes:
         progress: Told how far the preparations are; may be set before :meth:`setup`.
+        seen: What is done to physical values instead of standardising, if so; may be set before
+            :meth:`setup`.
         values: Statistics of the bands, once set up.
         roles: What each example is used for (n,), once set up.
 
@@ -107,6 +112,7 @@ class SceneDataModule(NonGeoDataModule):
         batch_size: int = 32,
         split: BlockedSplit | None = None,
         balance: Balance = 'none',
+        as_pretrained: str | None = None,
         transforms: list[nn.Module] | None = None,
         turn: bool = True,
         num_workers: int = 0,
@@ -131,7 +137,9 @@ class SceneDataModule(NonGeoDataModule):
         )  # fmt: skip
         self.sensor, self.split, self.balance = sensor, split or BlockedSplit(), balance
         self.transforms, self.turn, self.seed = transforms or [], turn, seed
+        self.as_pretrained = as_pretrained
         self.progress: Progress = silent
+        self.seen: Preprocessing | None = None
         # known once there are statistics
         self.aug = None  # type: ignore[assignment]
 
@@ -245,7 +253,7 @@ class SceneDataModule(NonGeoDataModule):
         finest, coarsest = resolutions_of(patch.grid for patch in self.examples.patches)
         extent, bands = (
             extent_of(grids),
-            bands_of(self.examples.images, self.values, self.described),
+            bands_of(self.examples.images, self.values, self.described, self.seen),
         )
         return {
             'description': self.describe(),
@@ -305,8 +313,10 @@ class SceneDataModule(NonGeoDataModule):
 
     def _standardise(self, values: BandValues) -> None:
         self.values = values
-        self.mean, self.std = torch.tensor(values.mean), torch.tensor(values.std)
-        standardise = Standardise(values.mean.tolist(), values.std.tolist(), fill=0.0)
+        if self.seen is None and self.as_pretrained is not None:
+            self.seen = seen_by_weights(self.as_pretrained, self.examples.images, self.described)
+        standardise = standardiser(values, self.seen)
+        self.mean, self.std = figures_of(standardise)
         self.aug = standardise
         self.train_aug = augmentation(self.transforms, standardise, turn=self.turn)
 

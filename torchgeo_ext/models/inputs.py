@@ -4,9 +4,17 @@ Weights of this package say it in ``meta['preprocessing']``. TorchGeo's have tra
 some of them are not what was done in their pre-training; what was done stands here with its source.
 """
 
+from collections.abc import Iterator
+from typing import Any
+
+from torch import Tensor, nn
 from torchvision.models import WeightsEnum
 
-from torchgeo_ext.preprocessing import Preprocessing
+from torchgeo_ext.errors import BadParameter
+from torchgeo_ext.preprocessing import Preprocessing, Units, joined_steps, standardising_steps
+
+#: Values that are divided by so much at least are digital numbers, or of 8 bits.
+_DIGITAL, _BYTE = 1000, 25
 
 #: Mean and standard deviation of SSL4EO-S12, Sentinel-2 level 1C: B1 to B8, B8a, B9 to B12.
 _SSL4EO_MEAN = (
@@ -61,10 +69,45 @@ def preprocessing_of(weights: WeightsEnum) -> Preprocessing | None:
         weights: A member of a weights enum, ours or TorchGeo's.
 
     Returns:
-        What was done in their training, or None if it is not known here: the weights' own
-        ``transforms`` are then all there is.
+        What was done in their training, or None if it is not known: they have none, or their own
+        ``transforms`` do something else.
     """
     known: Preprocessing | None = weights.meta.get('preprocessing')
     if known is None and (find := _OF_TORCHGEO.get(weights.meta.get('ssl_method', ''))):
         known = find(weights)
-    return known
+    return known or _standardised(weights)
+
+
+def _standardised(weights: WeightsEnum) -> Preprocessing | None:
+    """Read it from transforms that standardise, resize and crop."""
+    try:
+        steps = standardising_steps(weights.transforms)
+        mean, std = joined_steps(weights.transforms)
+    except BadParameter:
+        return None
+    if not steps:
+        return None
+    sizes = {type(step).__name__: step.size[0] for step in _sized(weights.transforms)}
+    return Preprocessing(
+        _units(mean, std),
+        tuple(weights.meta.get('bands') or ()),
+        mean=tuple(mean.tolist()),
+        std=tuple(std.tolist()),
+        resize=sizes.get('Resize'),
+        crop=sizes.get('CenterCrop'),
+        source='transforms of the weights',
+    )
+
+
+def _sized(transforms: Any) -> Iterator[Any]:
+    steps = transforms if isinstance(transforms, nn.Sequential) else [transforms]
+    return (step for step in steps if hasattr(step, 'size'))
+
+
+def _units(mean: Tensor, std: Tensor) -> Units:
+    """Tell units from what brings values to about one."""
+    if (mean < 0).all():
+        return 'decibel'
+    if (std >= _DIGITAL).all():
+        return 'digital numbers'
+    return '8 bit' if (std >= _BYTE).all() and (std <= 255).all() else 'other'

@@ -11,6 +11,9 @@ from torchgeo_ext.errors import BadParameter, MissingWeights
 from torchgeo_ext.operations._validate import near_matches
 
 if TYPE_CHECKING:
+    from torchvision.models import WeightsEnum
+
+    from torchgeo_ext.bundles import BundleCard
     from torchgeo_ext.models.channels import Adaptation
     from torchgeo_ext.tasks import MaskedChangeDetection, MaskedSegmentation
     from torchgeo_ext.tasks._weights import StartingPoint
@@ -166,13 +169,32 @@ def find_weights(weights: str, backbone: str | None = None) -> 'StartingPoint':
     path = Path(weights).expanduser()
     if not path.exists():
         return _published(weights, backbone)
-    if path.is_dir() or path.suffix.lower() in ('.json', '.zip'):
+    if _is_bundle(path):
         from torchgeo_ext.bundles import read_bundle
 
         bundle = read_bundle(path, 'weights')
         names = tuple(band.name for band in bundle.card.bands)
         return StartingPoint(f'the bundle "{bundle.card.name}"', bundle.load(), names)
     return StartingPoint(path.name, read_tensors(path))
+
+
+def _is_bundle(path: Path) -> bool:
+    return path.is_dir() or path.suffix.lower() in ('.json', '.zip')
+
+
+def card_of_weights(weights: str) -> 'BundleCard | None':
+    """Give what is known of a model folder; None for what is none."""
+    path = Path(weights).expanduser()
+    if not path.exists() or not _is_bundle(path):
+        return None
+    from torchgeo_ext.bundles import read_bundle
+
+    return read_bundle(path, 'weights').card
+
+
+def published_weights(name: str) -> 'WeightsEnum | None':
+    """Find published weights by their name; None if it is that of none."""
+    return {str(weights): weights for weights in _all_weights()}.get(name)
 
 
 def _published(name: str, backbone: str | None) -> 'StartingPoint':

@@ -22,6 +22,7 @@ from torchgeo_ext.inference import pick_device
 from torchgeo_ext.layers.rotated_boxes import box_outlines
 from torchgeo_ext.operations._network import IMAGENET, find_weights
 from torchgeo_ext.operations._operation import StrPath
+from torchgeo_ext.operations._pretrained import Way, choose_preprocessing
 from torchgeo_ext.operations._training import (
     SAME_IMAGES,
     Adaptation,
@@ -66,6 +67,7 @@ class ObjectSettings:
     backbone: str
     weights: str | None
     band_adaptation: Adaptation
+    normalisation: Way
     patch_size: int
     batch_size: int
     epochs: int
@@ -140,6 +142,10 @@ def train_objects(
             settings.seed,
         )
         task, start = _build(datamodule, settings)
+        datamodule.seen, prepared = choose_preprocessing(
+            settings.normalisation, settings.weights, datamodule.images, datamodule.described
+        )
+        start = f'{start} {prepared}'
         log.info(start)
         datamodule.setup('fit')
         fitted = fit(

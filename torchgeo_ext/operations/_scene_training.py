@@ -20,6 +20,7 @@ from torchgeo_ext.errors import BadParameter, MissingWeights
 from torchgeo_ext.inference import pick_device
 from torchgeo_ext.operations._network import IMAGENET, find_weights
 from torchgeo_ext.operations._operation import StrPath
+from torchgeo_ext.operations._pretrained import choose_preprocessing
 from torchgeo_ext.operations._training import (
     SAME_IMAGES,
     Settings,
@@ -32,6 +33,7 @@ from torchgeo_ext.operations._training import (
     wavelengths_of,
     write_model,
 )
+from torchgeo_ext.preprocessing import Preprocessing
 from torchgeo_ext.progress import Progress, portion, silent
 from torchgeo_ext.samplers import class_weights
 from torchgeo_ext.samplers._roles import TRAINING, VALIDATION
@@ -91,8 +93,15 @@ def train_scenes(
             settings.block_size,
             settings.seed,
         )
+        datamodule.seen, prepared = choose_preprocessing(
+            settings.normalisation,
+            settings.weights,
+            datamodule.examples.images,
+            datamodule.described,
+        )
         datamodule.setup('fit')
         task, start = _build(datamodule, settings, frozen)
+        start = f'{start} {prepared}'
         log.info(start)
         fitted = fit(
             task,
@@ -147,6 +156,7 @@ def _build(
         'patience': max(1, settings.patience // 2),
         'freeze_backbone': frozen,
         **wavelengths_of(backbone, datamodule.described),
+        **_resizing(datamodule.seen),
     }
     try:
         task = SceneClassification(**arguments, weights=True if imagenet else None)
@@ -166,6 +176,13 @@ def _build(
     return task, 'The network starts from random weights.'
 
 
+def _resizing(seen: Preprocessing | None) -> dict[str, Any]:
+    """Give images the size that those of the pre-training had."""
+    if seen is None:
+        return {}
+    return {'resize': seen.resize, 'crop': seen.crop, 'interpolation': seen.interpolation}
+
+
 def _registered(backbone: str) -> str | None:
     return None if backbone.startswith('tu-') else backbone
 
@@ -173,7 +190,10 @@ def _registered(backbone: str) -> str | None:
 def _card(done: SceneTraining) -> BundleCard:
     """Describe a trained model for its bundle."""
     known, hparams = done.datamodule.card(), done.task.hparams
-    names = ('model', 'in_channels', 'task', 'num_classes', 'num_labels', 'model_args')
+    names = (
+        'model', 'in_channels', 'task', 'num_classes', 'num_labels', 'model_args', 'resize', 'crop',
+        'interpolation',
+    )  # fmt: skip
     several = done.datamodule.examples.multilabel
     return BundleCard(
         **known
@@ -332,5 +352,4 @@ def _notes(done: SceneTraining) -> Iterator[str]:
         )
     yield SAME_IMAGES
     yield done.start
-    yield 'Bands are standardised with the mean and standard deviation of the training examples.'
     yield from ending_notes(module.classes, module.counts(VALIDATION), done.fitted)

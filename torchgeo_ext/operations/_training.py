@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from torchgeo_ext.errors import BadInput
 from torchgeo_ext.operations._cube import bands_to_learn_from
 from torchgeo_ext.operations._operation import ADVANCED, StrPath, file_out, within
+from torchgeo_ext.operations._pretrained import Way, choose_preprocessing
 from torchgeo_ext.progress import Progress, portion, silent
 from torchgeo_ext.staging import staged
 
@@ -39,6 +40,7 @@ Adaptation = Literal['auto', 'repeat', 'mean', 'nearest', 'zero']
 
 # the parameters that operations have in common
 BandAdaptation = Annotated[Adaptation, ADVANCED]
+Normalisation = Annotated[Way, ADVANCED]
 PatchSize = Annotated[int, within(16, 2048, 'pixels')]
 BatchSize = Annotated[int, within(1, 512, 'patches')]
 Epochs = Annotated[int, within(1, 10_000)]
@@ -82,6 +84,7 @@ class Settings:
     model_name: str | None
     license: str
     band_adaptation: Adaptation
+    normalisation: Way
 
 
 @dataclass(frozen=True)
@@ -232,6 +235,10 @@ def _fit(
         dataset.bands,
         settings.band_adaptation,
     )
+    datamodule.seen, prepared = choose_preprocessing(
+        settings.normalisation, settings.weights, dataset, datamodule.described
+    )
+    start = f'{start} {prepared}'
     log.info(start)
     smallest = min(min(grid.shape) for grid in dataset.grids)
     shape = (settings.batch_size, *((dates,) if dates > 1 else ()), len(dataset.bands))
@@ -361,7 +368,7 @@ def make_card(done: Training) -> 'BundleCard':
         name=done.name,
         description=describe(module),
         task=done.kind,
-        bands=bands_of(module.labelled, module.survey.values, module.described),
+        bands=bands_of(module.labelled, module.survey.values, module.described, module.seen),
         classes=classes_of(module, binary=done.binary),
         architecture={
             'class': _architecture_class(done),

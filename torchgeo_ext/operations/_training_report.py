@@ -121,9 +121,6 @@ def _notes(done: Training) -> Iterator[str]:
         'how well the model repeats them.'
     )
     yield done.start
-    yield (
-        'Bands are standardised with the mean and standard deviation of the training blocks; '
-        'pixels without measurement in any band were left out.'
-    )
+    yield 'Pixels without measurement in any band were left out.'
     counts = module.survey.counts(VALIDATION)
     yield from ending_notes(module.labelled.classes, counts, done.fitted)

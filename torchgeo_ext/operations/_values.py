@@ -46,7 +46,8 @@ def warn_of_values(
         what = f'{source.argument}: {source.path}'
         Preprocessing(units).warn(torch.from_numpy(values)[..., None], what=what)
     for band, seen in zip(bands, values, strict=True):
-        _compare(source, band, seen)
+        if how := unlike(band, torch.from_numpy(seen * band.scale + band.offset)):
+            log.warning('%s: %s of %s %s', source.argument, band.name, source.path, how)
 
 
 def middle(source: 'RasterSource', grid: 'Grid') -> NDArray[np.float32]:
@@ -58,15 +59,25 @@ def middle(source: 'RasterSource', grid: 'Grid') -> NDArray[np.float32]:
     return values[:, valid]
 
 
-def _compare(source: 'RasterSource', band: 'Band', seen: NDArray[np.float32]) -> None:
+def unlike(band: 'Band', physical: 'torch.Tensor') -> str:
+    """Tell if values of a band are of other units than those that a model was trained on.
+
+    Args:
+        band: What is known of the training.
+        physical: Physical values of the band; one at least.
+
+    Returns:
+        How, in words that follow a name; empty if they are not, or that is not known.
+    """
     if band.minimum is None or band.maximum is None or not band.minimum < band.maximum:
-        return
-    low, high = (float(end) * band.scale + band.offset for end in (seen.min(), seen.max()))
+        return ''
+    low, high = physical.min().item(), physical.max().item()
     span, known = high - low, band.maximum - band.minimum
     apart = low > band.maximum + known or high < band.minimum - known
-    if apart or span > _SPREAD * known or 0 < span < known / _SPREAD:
-        log.warning(
-            '%s: %s of %s goes from %.4g to %.4g, but the model was trained on %.4g to %.4g; it '
-            'may be in other units, such as reflectance instead of digital numbers.',
-            source.argument, band.name, source.path, low, high, band.minimum, band.maximum,
-        )  # fmt: skip
+    if not (apart or span > _SPREAD * known or 0 < span < known / _SPREAD):
+        return ''
+    return (
+        f'goes from {low:.4g} to {high:.4g}, but the model was trained on '
+        f'{band.minimum:.4g} to {band.maximum:.4g}; it may be in other units, such as reflectance '
+        'instead of digital numbers.'
+    )

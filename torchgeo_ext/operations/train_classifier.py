@@ -69,6 +69,7 @@ def train_classifier(
     backbone: str = 'tu-resnet18',
     weights: str | None = None,
     band_adaptation: training.BandAdaptation = 'auto',
+    normalisation: training.Normalisation = 'auto',
     freeze_backbone: bool = False,
     batch_size: Annotated[int, within(2, 1024, 'examples')] = 32,
     epochs: training.Epochs = 50,
@@ -125,6 +126,9 @@ def train_classifier(
             name, or in order or averaged where names are not known (auto); filters repeated in
             order; mean of all; nearest wavelength; by name with no effect of other bands at first
             (zero).
+        normalisation: What is done to pixel values: what was done in the training of the weights
+            (weights), standardising by the images learned from (images), or the former where it is
+            known and the images can be what the weights expect (auto).
         freeze_backbone: Train the last layer alone; quick, for good weights and few examples.
         batch_size: Examples learned from at once.
         epochs: Rounds over the examples at most.
@@ -158,7 +162,7 @@ def train_classifier(
     settings = training.Settings(
         'scene', backbone, weights, tile_size, batch_size, epochs, patience, learning_rate,
         'bce' if multilabel else 'ce', class_weights, validation_fraction, block_size, augment,
-        seed, device, model_name, license, band_adaptation,
+        seed, device, model_name, license, band_adaptation, normalisation,
     )  # fmt: skip
     files = None
     if folder is not None and image is None:  # the data module refuses both

@@ -64,6 +64,7 @@ def train_detector(
     backbone: str = 'resnet50',
     weights: str | None = None,
     band_adaptation: training.BandAdaptation = 'auto',
+    normalisation: training.Normalisation = 'auto',
     patch_size: training.PatchSize = 512,
     batch_size: training.BatchSize = 4,
     epochs: training.Epochs = 50,
@@ -109,6 +110,9 @@ def train_detector(
             name, or in order or averaged where names are not known (auto); filters repeated in
             order; mean of all; nearest wavelength; by name with no effect of other bands at first
             (zero).
+        normalisation: What is done to pixel values: what was done in the training of the weights
+            (weights), standardising by the images learned from (images), or the former where it is
+            known and the images can be what the weights expect (auto).
         patch_size: Side of the square pieces of image learned from; a few times the largest object.
         batch_size: Patches learned from at once.
         epochs: Rounds over the training data at most.
@@ -133,9 +137,9 @@ def train_detector(
     from torchgeo_ext.operations._object_training import ObjectSettings, make_data, train_objects
 
     settings = ObjectSettings(
-        architecture, backbone, weights, band_adaptation, patch_size, batch_size, epochs, patience,
-        learning_rate, class_weights, validation_fraction, block_size, augment, seed, device,
-        model_name, license,
+        architecture, backbone, weights, band_adaptation, normalisation, patch_size, batch_size,
+        epochs, patience, learning_rate, class_weights, validation_fraction, block_size, augment,
+        seed, device, model_name, license,
     )  # fmt: skip
     datamodule = make_data(
         settings,

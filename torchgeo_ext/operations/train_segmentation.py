@@ -54,6 +54,7 @@ def train_segmentation(
     backbone: str = 'resnet18',
     weights: str | None = None,
     band_adaptation: training.BandAdaptation = 'auto',
+    normalisation: training.Normalisation = 'auto',
     patch_size: training.PatchSize = 256,
     batch_size: training.BatchSize = 8,
     epochs: training.Epochs = 50,
@@ -100,6 +101,9 @@ def train_segmentation(
             name, or in order or averaged where names are not known (auto); filters repeated in
             order; mean of all; nearest wavelength; by name with no effect of other bands at first
             (zero).
+        normalisation: What is done to pixel values: what was done in the training of the weights
+            (weights), standardising by the images learned from (images), or the former where it is
+            known and the images can be what the weights expect (auto).
         patch_size: Side of the square pieces of image learned from; smaller for small images.
         batch_size: Patches learned from at once.
         epochs: Rounds over the training data at most.
@@ -124,7 +128,7 @@ def train_segmentation(
     settings = training.Settings(
         architecture, backbone, weights, patch_size, batch_size, epochs, patience, learning_rate,
         loss, class_weights, validation_fraction, block_size, augment, seed, device, model_name,
-        license, band_adaptation,
+        license, band_adaptation, normalisation,
     )  # fmt: skip
     datamodule = GeoTIFFDataModule(
         images=image,

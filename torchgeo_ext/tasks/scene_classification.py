@@ -17,7 +17,7 @@ from torchvision.models import WeightsEnum
 from torchgeo_ext.errors import BadInput, BadParameter
 from torchgeo_ext.models.features import Backbone, backbone_features
 from torchgeo_ext.models.inputs import preprocessing_of
-from torchgeo_ext.preprocessing import Preprocessing
+from torchgeo_ext.preprocessing import Interpolation, Preprocessing, resizing
 from torchgeo_ext.tasks._masked import (
     LabelConfusion,
     LabelledPixels,
@@ -75,6 +75,9 @@ class SceneClassification(FollowsWavelengths, Classification):
         labels: list[str] | None = None,
         share: float = 0.5,
         as_pretrained: bool | str = False,
+        resize: int | None = None,
+        crop: int | None = None,
+        interpolation: Interpolation = 'bilinear',
         model_args: dict[str, Any] | None = None,
         pos_weight: Tensor | None = None,
         loss: Literal['ce', 'bce', 'jaccard', 'focal', 'dice'] = 'ce',
@@ -104,6 +107,10 @@ class SceneClassification(FollowsWavelengths, Classification):
             as_pretrained: Whether images are stored pixel values, to which is done what was done in
                 the pre-training of ``weights``, or of others by their name, resizing and cropping
                 too. Otherwise they are used as the data module gives them.
+            resize: Height and width in pixels that images are resized to before the network sees
+                them, if they are; not beside ``as_pretrained``.
+            crop: Height and width in pixels that are cut from their middle after that, if they are.
+            interpolation: How they are resized: ``nearest``, ``bilinear`` or ``bicubic``.
             model_args: Further arguments of the backbone's builder.
             pos_weight: Weight of positive examples in ``bce``.
             loss: ``ce``, ``bce``, ``jaccard``, ``focal`` or ``dice``.
@@ -148,8 +155,14 @@ class SceneClassification(FollowsWavelengths, Classification):
         self.model = SceneClassifier(backbone, bands, outputs)
         if self.hparams['freeze_backbone']:
             backbone.requires_grad_(False)
-        self.prepare: nn.Module = nn.Identity()
+        sizes = (self.hparams.get('resize'), self.hparams.get('crop'))
+        self.prepare = resizing(*sizes, self.hparams.get('interpolation', 'bilinear'))
         if self.hparams['as_pretrained']:
+            if any(sizes):
+                raise BadParameter(
+                    f'resize is {sizes[0]} and crop {sizes[1]}, but as_pretrained says both.',
+                    'Leave them out.',
+                )
             if self.hparams['as_pretrained'] is not True:
                 weights = get_weight(self.hparams['as_pretrained'])
             self.preprocessing = _preprocessing(weights)

@@ -23,7 +23,12 @@ from torchgeo_ext.transforms.harmonics import HarmonicCoefficients, HarmonicFill
 from torchgeo_ext.transforms.indices import AppendIndices, computable_indices, compute_index
 from torchgeo_ext.transforms.misregistration import Misregister, MisregisterBands
 from torchgeo_ext.transforms.mixing import ClassMix, CutMix, SeasonalMix
-from torchgeo_ext.transforms.normalisation import MinMaxScale, PercentileScale, Standardise
+from torchgeo_ext.transforms.normalisation import (
+    AsPretrained,
+    MinMaxScale,
+    PercentileScale,
+    Standardise,
+)
 from torchgeo_ext.transforms.place import AddPoint
 from torchgeo_ext.transforms.resolution import Degrade, degrade
 from torchgeo_ext.transforms.sar import FromDecibel, LogScale, Speckle, ToDecibel
@@ -55,6 +60,7 @@ from torchgeo_ext.transforms.temporal import (
 __all__ = (
     'AddPoint',
     'AppendIndices',
+    'AsPretrained',
     'BandDropout',
     'BrightnessTemperature',
     'ClassMix',

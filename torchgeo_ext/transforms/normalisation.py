@@ -3,13 +3,14 @@
 import dataclasses
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torchvision.models._api import WeightsEnum
 
 from torchgeo_ext.errors import BadParameter
+from torchgeo_ext.preprocessing import Preprocessing, joined_steps
 from torchgeo_ext.sensors import find_bands
 from torchgeo_ext.transforms._base import (
     Drawn,
@@ -89,11 +90,7 @@ class Standardise(ImageTransform):
             BadParameter: If the weights' own transforms do more than standardise, resize and crop,
                 or a band is not among theirs.
         """
-        # mean and std are one number for all bands, or one per band
-        mean, std = torch.zeros(1, dtype=torch.float64), torch.ones(1, dtype=torch.float64)
-        for step in _steps(weights.transforms):
-            mean = mean + std * torch.as_tensor(step.mean, dtype=torch.float64)
-            std = std * torch.as_tensor(step.std, dtype=torch.float64)
+        mean, std = joined_steps(weights.transforms)
         if bands is not None and len(mean) > 1:
             places = list(find_bands(bands, weights.meta['bands']))
             mean, std = mean[places], std[places]
@@ -116,21 +113,22 @@ class Standardise(ImageTransform):
         return dataclasses.replace(images, pixels=(pixels - mean) / std)
 
 
-def _steps(transforms: Any) -> list[Any]:
-    """The Normalize steps among the transforms of weights."""
-    if callable(transforms) and not isinstance(transforms, nn.Module):
-        transforms = transforms()  # torchvision's are made when asked for
-    if hasattr(transforms, 'mean') and hasattr(transforms, 'std'):
-        return [transforms]
-    if isinstance(transforms, nn.Sequential):
-        return [step for each in transforms for step in _steps(each)]
-    if type(transforms).__name__ in ('Identity', 'Resize', 'CenterCrop'):
-        return []
-    raise BadParameter(
-        f'weights: their transforms hold {type(transforms).__name__}, which is more than '
-        'standardising.',
-        'Use the transforms of the weights themselves.',
-    )
+class AsPretrained(Standardise):
+    """Do to pixel values what was done in the pre-training of weights, without resizing.
+
+    Args:
+        preprocessing: What was done.
+        fill: Given to invalid pixels afterwards; left as they are if None.
+    """
+
+    def __init__(self, preprocessing: Preprocessing, fill: float | None = None) -> None:
+        figures = preprocessing.figures(preprocessing.count)
+        super().__init__([band.mean for band in figures], [band.std for band in figures], fill)
+        self.preprocessing = preprocessing
+
+    def apply_transform(self, images: Images, drawn: Drawn) -> Images:
+        """Scale, clip and standardise the pixels."""
+        return dataclasses.replace(images, pixels=self.preprocessing.apply(images.pixels))
 
 
 class MinMaxScale(ImageTransform):

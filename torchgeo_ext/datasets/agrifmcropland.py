@@ -10,10 +10,10 @@ from rasterio.windows import Window
 from torchgeo.datasets.utils import Path as AnyPath
 from torchgeo.datasets.utils import Sample
 
-from torchgeo_ext.datasets._hdf5 import opened_hdf5
 from torchgeo_ext.datasets._maps import Files, MapImages
 from torchgeo_ext.datasets._pair_figure import Color
 from torchgeo_ext.errors import BadInput
+from torchgeo_ext.inference.hdf5 import open_hdf5
 
 #: Folders of the lists of splits: that of the published settings, and that of the README.
 _LISTS = ('data_list', 'data_lists')
@@ -96,7 +96,7 @@ class AgriFMCropland(MapImages):
     def size(self, number: int) -> tuple[int, int]:
         """Give height and width of a series of the split."""
         path = self.images[number]['map']
-        with opened_hdf5(path) as file:
+        with open_hdf5(path) as file:
             height, width = self._dataset(file, _LABEL, 2, path).shape
         return height, width
 
@@ -104,7 +104,7 @@ class AgriFMCropland(MapImages):
         """Read the series (t, c, h, w)."""
         rows, columns = window.toslices()
         path = files['image']
-        with opened_hdf5(path) as file:
+        with open_hdf5(path) as file:
             values = self._dataset(file, _IMAGES, 4, path)[:, :, rows, columns]
         if values.shape[1] != len(self.all_bands):
             raise BadInput(f'{path} has {values.shape[1]} bands instead of {len(self.all_bands)}.')
@@ -113,7 +113,7 @@ class AgriFMCropland(MapImages):
 
     def _load_map(self, files: Files, window: Window) -> NDArray[np.int64]:
         path = files['map']
-        with opened_hdf5(path) as file:
+        with open_hdf5(path) as file:
             mask = np.asarray(self._dataset(file, _LABEL, 2, path)[window.toslices()], np.int64)
         if mask.min() < -1 or mask.max() >= len(self.classes):
             raise BadInput(

@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
-from torchgeo_ext.datasets._hdf5 import opened_hdf5
 from torchgeo_ext.datasets._missing import PublishedNotFoundError
 from torchgeo_ext.datasets._objects import ObjectImage, ObjectImages, outlines_of
 from torchgeo_ext.errors import BadInput
+from torchgeo_ext.inference.hdf5 import open_hdf5
 
 _BOXES = 'STAR-SGG-with-attri.h5'
 _NAMES = 'STAR-SGG-dicts-with-attri.json'
@@ -171,5 +171,5 @@ def _rows(tables: Mapping[str, NDArray[Any]], kind: str, number: int) -> slice:
 def _read_tables(path: Path) -> Mapping[str, NDArray[Any]]:
     kinds = ('labels', 'segmentation_2000', 'relationships', 'predicates')
     ends = [f'img_to_{end}_{kind}' for end in ('first', 'last') for kind in ('box', 'rel')]
-    with opened_hdf5(path) as file:
+    with open_hdf5(path) as file:
         return {name: file[name][:] for name in (*kinds, *ends)}

@@ -20,8 +20,9 @@ from rasterio.enums import Resampling
 from rasterio.errors import CRSError
 from rasterio.windows import Window
 
-from torchgeo_ext.errors import BadInput, MissingDependency
+from torchgeo_ext.errors import BadInput
 from torchgeo_ext.inference.grid import Grid
+from torchgeo_ext.inference.hdf5 import open_hdf5
 from torchgeo_ext.inference.writer import BLOCK, RasterLayout, RasterWriter
 from torchgeo_ext.progress import Progress, silent
 from torchgeo_ext.sensors import BandWavelengths, read_wavelengths
@@ -144,21 +145,8 @@ def open_product(path: str) -> Iterator[ProductCube]:
         BadInput: If it is neither.
         MissingDependency: If h5py is not installed.
     """
-    try:
-        import h5py
-    except ImportError as error:
-        raise MissingDependency(
-            f'{path} needs the package h5py, which is not installed.',
-            'Install it into the environment of the engine: pip install torchgeo_ext[hdf5].',
-        ) from error
-    try:
-        file = h5py.File(path)
-    except OSError as error:
-        raise BadInput(
-            f'image: {path} cannot be opened as HDF5 or netCDF-4 ({error}).',
-            'Choose the .he5 file of PRISMA or the .nc file of EMIT as it was downloaded.',
-        ) from error
-    with file:
+    hint = 'Choose the .he5 file of PRISMA or the .nc file of EMIT as it was downloaded.'
+    with open_hdf5(path, 'image', hint) as file:
         if 'sensor_band_parameters' in file:
             yield EmitCube(file, path)
         elif 'HDFEOS' in file:

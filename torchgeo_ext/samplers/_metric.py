@@ -1,9 +1,10 @@
 """A plane in which lengths are metres on the ground."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pyproj
+from numpy.typing import NDArray
 from rasterio.crs import CRS
 
 from torchgeo_ext.inference.grid import Grid
@@ -25,8 +26,8 @@ def metric_crs(grids: Sequence[Grid]) -> CRS | None:
     own = grids[0].crs
     if own is None:
         return None
-    places = list(_places(grids))
-    if own.is_projected and np.allclose([_scale(own, *place) for place in places], 1, atol=_TRUE):
+    places = _places(grids)
+    if own.is_projected and np.allclose(_scales(own, places), 1, atol=_TRUE):
         return own
     # the mean of unit vectors knows no antimeridian
     angles = np.radians(places)
@@ -43,19 +44,20 @@ def stretch(crs: CRS | None, grids: Sequence[Grid]) -> float:
     """Give the most units of a plane that a metre on the ground takes in some rasters."""
     if crs is None:
         return 1.0
-    return max(_scale(crs, *place) for place in _places(grids))
+    return float(_scales(crs, _places(grids)).max())
 
 
-def _scale(crs: CRS, longitude: float, latitude: float) -> float:
+def _scales(crs: CRS, places: NDArray[np.float64]) -> NDArray[np.float64]:
     plane = pyproj.CRS.from_user_input(crs)
     metres = plane.axis_info[0].unit_conversion_factor
-    return pyproj.Proj(plane).get_factors(longitude, latitude).tissot_semimajor / metres
+    return np.asarray(pyproj.Proj(plane).get_factors(*places.T).tissot_semimajor) / metres
 
 
-def _places(grids: Sequence[Grid]) -> Iterator[tuple[float, float]]:
-    """Yield longitude and latitude of the corners and the centre of each raster."""
+def _places(grids: Sequence[Grid]) -> NDArray[np.float64]:
+    """Give longitude and latitude of the corners and the centre of each raster, (n, 2)."""
+    across, down = np.array(_POINTS).T
+    places = []
     for grid in grids:
-        to_degrees = transformer(grid.crs, 'EPSG:4326')
-        for across, down in _POINTS:
-            x, y = grid.transform @ (across * grid.width, down * grid.height)
-            yield to_degrees.transform(x, y)
+        x, y = grid.transform @ (across * grid.width, down * grid.height)
+        places.append(np.column_stack(transformer(grid.crs, 'EPSG:4326').transform(x, y)))
+    return np.concatenate(places)

@@ -5,13 +5,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+import timm
 import torch
 from affine import Affine
 
 from tests.cubes import simulate, write_cube
 from tests.rasters import write_raster
+from torchgeo_ext import hub
 from torchgeo_ext.errors import BadInput, BadParameter
 from torchgeo_ext.inference.embedding import RandomFeatures
+from torchgeo_ext.models import SatMAEPP_Weights
+from torchgeo_ext.models.inputs import preprocessing_of
 from torchgeo_ext.operations import embed_image
 
 
@@ -164,3 +168,44 @@ def test_bands_of_a_cube_that_are_of_no_use_are_left_out(tmp_path):
     nothing = write_cube(tmp_path / 'nothing.tif', np.full_like(values, -32768))
     with pytest.raises(BadInput, match=r'no band of .* is of use: 1-60 \(no data\).* name them'):
         embed_image(nothing, tmp_path / 'o.tif', reduction=2)
+
+
+@pytest.mark.parametrize('scaled', [False, True], ids=['stored', 'scaled'])
+def test_any_backbone_sees_what_its_weights_saw(tmp_path, monkeypatch, scaled):
+    torch.manual_seed(0)
+    network = timm.create_model('test_resnet', in_chans=10, num_classes=0).eval()
+    torch.save(network.state_dict(), tmp_path / 'published.pth')
+    monkeypatch.setattr(hub, 'weights_file', lambda weights: tmp_path / 'published.pth')
+    seen = preprocessing_of(SatMAEPP_Weights.SENTINEL2_FMOW_MAE)
+    values = np.random.default_rng(0).integers(300, 3000, (10, 64, 64), dtype='uint16')
+    # in another order than that of the weights
+    path = write_raster(tmp_path / 'i.tif', values[::-1], names=seen.bands[::-1])
+    if scaled:
+        with rasterio.open(path, 'r+') as dataset:
+            dataset.scales, dataset.offsets = (1e-4,) * 10, (-0.1,) * 10
+    embed_image(
+        path, tmp_path / 'o.tif', backbone='tu-test_resnet', reduction=8, tile_size=64, overlap=0,
+        weights='SatMAEPP_Weights.SENTINEL2_FMOW_MAE',
+    )  # fmt: skip
+    vectors, _ = read(tmp_path / 'o.tif')
+    with torch.inference_mode():
+        x = seen.apply(torch.from_numpy(values[None].astype('float32')))
+        maps = network.forward_intermediates(x, intermediates_only=True)
+    [expected] = [found[0] for found in maps if found.shape[-1] == 8][-1:]
+    # what was scaled may come to the next of 256 steps
+    np.testing.assert_allclose(vectors, expected, rtol=1e-3, atol=0.02 if scaled else 1e-4)
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        ({}, 'backbone is tu-test_resnet, but there are no weights'),
+        ({'model': NAME, 'weights': 'imagenet'}, 'Choose one of both'),
+        ({'weights': 'ResNet1_Weights.X'}, 'neither a file nor the name of weights'),
+        ({'weights': 'imagenet', 'backbone': 'resnet18'}, 'none by the name of imagenet'),
+    ],
+)
+def test_backbones_that_cannot_be_meant(image, tmp_path, options, message):
+    options = {'backbone': 'tu-test_resnet'} | options
+    with pytest.raises(BadParameter, match=message):
+        embed_image(image, tmp_path / 'o.tif', **options)

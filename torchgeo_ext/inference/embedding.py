@@ -22,6 +22,7 @@ from torchgeo_ext.inference.pipeline import Stage
 from torchgeo_ext.inference.reader import RasterSource
 from torchgeo_ext.inference.runner import ModelRunner
 from torchgeo_ext.inference.tiles import TileReader
+from torchgeo_ext.preprocessing import Preprocessing
 from torchgeo_ext.progress import Progress
 
 if TYPE_CHECKING:
@@ -88,25 +89,18 @@ class StageFeatures(nn.Module):
     Args:
         backbone: The network.
         stage: Number of the map; ``None`` for one vector for each image.
-        mean: Subtracted from stored pixel values (c) ...
-        std: ... before they are divided by this.
+        seen: What is done to stored pixel values before; images stay as large as they are.
     """
 
-    mean: Tensor
-    std: Tensor
-
-    def __init__(
-        self, backbone: 'Backbone', stage: int | None, mean: Sequence[float], std: Sequence[float]
-    ) -> None:
+    def __init__(self, backbone: 'Backbone', stage: int | None, seen: Preprocessing) -> None:
         super().__init__()
         self.backbone = backbone
         self._stage = stage
-        self.register_buffer('mean', torch.tensor(mean)[:, None, None])
-        self.register_buffer('std', torch.tensor(std)[:, None, None])
+        self.prepare = seen.transform(resized=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map stored pixel values (b, c, h, w) to vectors."""
-        x = (x - self.mean) / self.std
+        x = self.prepare(x)
         if self._stage is None:
             vectors: Tensor = self.backbone.embed(x)
             return vectors[..., None, None]

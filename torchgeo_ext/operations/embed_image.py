@@ -18,6 +18,7 @@ from torchgeo_ext.operations._operation import (
     within,
 )
 from torchgeo_ext.operations._predict import BatchSize, Merge, Overlap, TileSize
+from torchgeo_ext.operations._training import BandAdaptation, Normalisation
 from torchgeo_ext.progress import Progress, portion, silent
 
 if TYPE_CHECKING:
@@ -60,6 +61,10 @@ def embed_image(
     output: Annotated[RasterOut, Label('Embedding')],
     *,
     model: Annotated[str, model_for('embedding')] = 'rcf',
+    backbone: Annotated[str, ADVANCED] | None = None,
+    weights: Annotated[str, ADVANCED] | None = None,
+    band_adaptation: BandAdaptation = 'auto',
+    normalisation: Normalisation = 'auto',
     bands: Annotated[list[int], bands_of('image')] | None = None,
     reduction: Annotated[int, within(0, 64, 'pixels')] = 8,
     components: Annotated[int, within(0, 256)] = 0,
@@ -85,6 +90,17 @@ def embed_image(
         output: Embedding to write: a raster with one band for each number of the vectors.
         model: Network that sees. rcf takes any bands and needs nothing from the network; the others
             were pre-trained on satellite images and are fetched once.
+        backbone: Any other network instead of the model: tu- with a name of timm (tu-resnet18,
+            tu-convnext_tiny), or one of this package or TorchGeo (rsmamba_b, resnet50,
+            vit_small_patch16_224, ...).
+        weights: Weights of that backbone: "imagenet", published weights by name such as
+            ResNet50_Weights.SENTINEL2_ALL_SOFTCON, a checkpoint or a model folder.
+        band_adaptation: How the first layer of these weights comes to the bands of the image: by
+            name, or in order or averaged where names are not known (auto); filters repeated in
+            order; mean of all; nearest wavelength; by name with no effect of other bands (zero).
+        normalisation: What is done to pixel values for that backbone: what was done in the training
+            of the weights (weights), standardising by the image (images), or the former where it is
+            known and the image can be what the weights expect (auto).
         bands: Numbers of the bands to use; for pre-trained networks in their order. Left out, rcf
             takes all (of more than 30 those that have data, are not marked as bad and are not in
             the water vapour); for the others they are found by name, wavelength or order.
@@ -107,22 +123,30 @@ def embed_image(
         progress: Told how far the work is.
 
     Raises:
-        BadParameter: If the network gives no vectors of this width.
+        BadParameter: If the network gives no vectors of this width, or backbone, weights and bands
+            do not go together.
         MissingWeights: If pre-trained weights are not here and cannot be fetched.
     """
     from torchgeo_ext.inference import MaskSource, RasterOutput, predict_raster
     from torchgeo_ext.inference.embedding import Components, sample_vectors
-    from torchgeo_ext.operations._embedding import open_embedding, tiling
+    from torchgeo_ext.operations._embedding import choose, open_backbone, open_embedding, tiling
     from torchgeo_ext.operations._predict import Image, choose_grid
 
     grid = choose_grid(image, extent)
     masked = None if mask is None else MaskSource(str(mask))
     size, shared = tiling(reduction, tile_size, overlap, _TILE)
     pixel = reduction or size
-    opened = open_embedding(
-        model, Image(image, bands), grid, masked, pixel, pooled=reduction == 0, seed=seed,
-        progress=portion(progress, 0, 0.05),
-    )  # fmt: skip
+    name, looking = backbone or model, portion(progress, 0, 0.05)
+    if backbone:
+        opened = open_backbone(
+            choose(model, backbone, weights, band_adaptation, normalisation),
+            Image(image, bands), grid, masked, pixel, pooled=reduction == 0, progress=looking,
+        )  # fmt: skip
+    else:
+        opened = open_embedding(
+            model, Image(image, bands), grid, masked, pixel, pooled=reduction == 0, seed=seed,
+            progress=looking,
+        )  # fmt: skip
     network: nn.Module = opened.network
     dimensions, explained = opened.dimensions, None
     if components or picture is not None:
@@ -133,18 +157,18 @@ def embed_image(
         network = Components(network, sample, components)
         if components:
             dimensions, explained = network.count, network.explained_variance
-    name = 'component' if components else model
+    part = 'component' if components else name
     outputs = [
         RasterOutput(
-            str(output), 'values', part=slice(0, dimensions), tags={'model': model},
-            descriptions=[f'{name} {number}' for number in range(1, dimensions + 1)],
+            str(output), 'values', part=slice(0, dimensions), tags={'model': name},
+            descriptions=[f'{part} {number}' for number in range(1, dimensions + 1)],
         )
     ]  # fmt: skip
     if picture is not None:
         outputs.append(
             RasterOutput(
                 str(picture), 'values', part=slice(dimensions, dimensions + 3), dtype='uint8',
-                nodata=0, descriptions=['red', 'green', 'blue'], tags={'model': model},
+                nodata=0, descriptions=['red', 'green', 'blue'], tags={'model': name},
                 argument='picture',
             )
         )  # fmt: skip

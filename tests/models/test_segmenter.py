@@ -13,7 +13,7 @@ from torchgeo_ext.models.rsmamba import RSMamba, RSMambaSize
 
 
 @torch.no_grad()
-@pytest.mark.parametrize('decoder', ['upernet', 'fpn'])
+@pytest.mark.parametrize('decoder', ['upernet', 'fpn', 'conv'])
 @pytest.mark.parametrize(
     'backbone', ['eurosat_baseline3', 'resnet18', 'tu-convnext_atto', 'tu-vit_tiny_patch16_224']
 )
@@ -36,6 +36,20 @@ def test_maps_of_one_scale_become_a_pyramid():
     model.decoder = Recorder()
     model(torch.rand(1, 3, 64, 48))
     assert model.decoder.shapes == [(1, 16, 16 >> n, 12 >> n if n < 3 else 2) for n in range(4)]
+
+
+@torch.no_grad()
+def test_convolutions_as_published():
+    # SpectralEarth's head for patches of 4 pixels: 128 channels, then the classes
+    model = Segmenter(Single(), 'conv', num_classes=5).eval()
+    first, second, third = (m for m in model.decoder.modules() if isinstance(m, nn.Conv2d))
+    assert (first.in_channels, first.out_channels, first.kernel_size) == (4, 128, (3, 3))
+    assert (second.out_channels, third.out_channels, model.head.in_channels) == (64, 32, 32)
+    image = torch.rand(2, 4, 5, 6)
+    assert model(image).shape == (2, 5, 5, 6)
+    assert model.decoder([image]).shape == (2, 32, 40, 48)
+    # nothing bends what the last two convolutions make of it
+    assert not isinstance(list(model.decoder.steps)[-1], nn.ReLU)
 
 
 @pytest.mark.parametrize('decoder', ['upernet', 'fpn'])

@@ -11,7 +11,9 @@ from torchvision.models import WeightsEnum
 from torchgeo_ext.errors import BadParameter
 
 #: Decoders for every backbone of the registry.
-_DECODERS = ('upernet', 'fpn')
+_DECODERS = ('upernet', 'fpn', 'conv')
+#: Those that segmentation_models_pytorch has, too.
+_ALSO_THERE = ('upernet', 'fpn')
 #: Arguments of builders that tell what a network or its backbone starts from.
 _WEIGHTS = ('weights', 'backbone_weights')
 
@@ -25,9 +27,9 @@ def takes_any_backbone(model: str, backbone: str) -> bool:
 
     from torchgeo_ext.models.features import list_backbones
 
-    return (
-        model in _DECODERS and backbone in list_backbones() and backbone not in get_encoder_names()
-    )
+    if model not in _DECODERS or backbone not in list_backbones():
+        return False
+    return model not in _ALSO_THERE or backbone not in get_encoder_names()
 
 
 def builder_parameters(model: str) -> Mapping[str, inspect.Parameter]:

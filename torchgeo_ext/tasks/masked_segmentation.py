@@ -26,8 +26,9 @@ class MaskedSegmentation(FollowsWavelengths, MaskedLabels, SemanticSegmentation)
     matrix, and ``model`` may be any decoder of segmentation_models_pytorch: besides TorchGeo's
     also ``deeplabv3``, ``fpn``, ``linknet``, ``manet``, ``pan``, ``pspnet`` and ``unet++``. ``fpn``
     and ``upernet`` also go onto every backbone of
-    :func:`~torchgeo_ext.models.features.list_backbones`; and a registered model that makes a map
-    of an image, such as ``cvmhunet``, brings its own backbone.
+    :func:`~torchgeo_ext.models.features.list_backbones`, as does ``conv``, a convolution for each
+    doubling of the last map; and a registered model that makes a map of an image, such as
+    ``cvmhunet``, brings its own backbone.
 
     Backbones that know bands by their wavelengths are told those of each batch (``wavelengths``
     (b, c) in micrometres), if there are some and ``model_args`` does not give them.

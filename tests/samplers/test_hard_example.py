@@ -25,6 +25,15 @@ def test_the_first_epoch_is_even(land):
     assert counts[:70].max() < 25
 
 
+def test_losses_that_nobody_tells_are_missed(land, caplog):
+    sampler = made(land)
+    ids(sampler)
+    assert not caplog.text
+    sampler.set_epoch(1)
+    ids(sampler)
+    assert 'told no losses' in caplog.text
+
+
 def test_hard_places_are_drawn_more_often(land):
     sampler = made(land, hard=0.6)
     drawn = ids(sampler)

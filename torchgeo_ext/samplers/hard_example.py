@@ -1,5 +1,6 @@
 """Random patches of places the model finds hard."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -13,12 +14,15 @@ from torchgeo_ext.samplers._patches import Cut
 from torchgeo_ext.samplers._sampler import Size
 from torchgeo_ext.samplers.seeded_random import SeededRandomSampler
 
+log = logging.getLogger(__name__)
+
 
 class HardExampleSampler(SeededRandomSampler):
     """Draw some patches where the loss was high in the last epoch and the others evenly.
 
     The first epoch is drawn evenly. Tell the losses of its patches to :meth:`update`, by the
-    ``tile_id`` of each patch or by its position in the epoch, and the next epoch draws the share
+    ``tile_id`` of each patch or by its position in the epoch, as the callback
+    ``torchgeo_ext.datamodules.losses.TellLosses`` does, and the next epoch draws the share
     ``hard`` in proportion to them. A loss counts until its place is drawn again; places that were
     never drawn count as hard as the mean.
 
@@ -60,6 +64,11 @@ class HardExampleSampler(SeededRandomSampler):
     def cuts(self) -> Iterator[Cut]:
         """Yield the exact pixels of this process's share of an epoch."""
         self.drawn = []
+        if self.epoch and not self._losses:
+            log.warning(
+                'Epoch %d is drawn evenly: HardExampleSampler was told no losses. TellLosses does.',
+                self.epoch,
+            )
         for cut in super().cuts():
             self.drawn.append(cut.tile_id)
             yield cut

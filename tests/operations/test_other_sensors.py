@@ -200,5 +200,9 @@ def test_from_enmap_to_other_sensors_on_a_real_cube(tmp_path, caplog):
         ):
             agreement[name] = (one.read(1) == other.read(1)).mean()
         caplog.clear()
-    assert min(agreement['prisma'], agreement['emit']) > 0.9
-    assert agreement['sentinel2a'] > 0.5
+    assert min(agreement['prisma'], agreement['emit']) > 0.95
+    assert agreement['sentinel2a'] > 0.8
+    visible = tmp_path / 'as_planetscope8.tif'
+    resample_spectra(cube, visible, sensor='planetscope8')
+    with pytest.raises(BadInput, match='shows 66 of the 218 bands that m was trained on'):
+        segment_image(visible, tmp_path / 'x.tif', bundle=tmp_path / 'm')

@@ -140,7 +140,8 @@ def _resampled(wanted: Sequence[Band], image: Image, name: str) -> MixedSource |
             f'{image.argument}: {image.path} ({cube.bands!r}) shows {seen.sum()} of the '
             f'{len(wanted)} bands that {name} was trained on ({target!r}); at least '
             f'{_ENOUGH:.0%} of them are needed.',
-            'Choose an image or a model of more of the same spectrum.',
+            'Choose an image or a model of more of the same spectrum. What resample_spectra makes '
+            'of the image with this bundle has all bands, most of them guessed.',
         )
     tell_of_bands(
         name, target.centre, seen.tolist(), len(cube.bands), image.argument,

@@ -3,9 +3,10 @@
     /usr/bin/python3 tests/qgis/screenshots.py FOLDER [STEP ...]
 
 Steps: toolbox (toolbox and dialogs), options, result (change between two dates of the demo data,
-with the real engine), places (places like three towns, likewise). For another QGIS: ``QGIS=3.44``.
-The same file is run inside QGIS by ``--code``; each step there leaves PNGs or, if it failed, a text
-file.
+with the real engine), places (places like three towns, likewise), spectra (components of a cube
+of EnMAP beside what the eye sees, and a dialog; ``CUBE`` names the cube). For another QGIS:
+``QGIS=3.44``. The same file is run inside QGIS by ``--code``; each step there leaves PNGs or, if it
+failed, a text file.
 """
 
 import os
@@ -38,6 +39,7 @@ def outside(folder, steps):
             'TORCHGEO_SCREENSHOTS': os.pathsep.join([str(folder.resolve()), *steps]),
             'TORCHGEO_DATA': str(repository / 'recipes' / 'demo' / 'data'),
             'TORCHGEO_POINTS': str(scores / 'data' / 'stations.csv'),
+            'TORCHGEO_CUBE': os.environ.get('CUBE', ''),
         }
         environment.pop('QT_QPA_PLATFORM', None)
         screen = ['xvfb-run', '-a', '-s', '-screen 0 1400x900x24']
@@ -51,8 +53,6 @@ def outside(folder, steps):
 
 def toolbox(folder):
     """The toolbox with our groups and the dialog of an algorithm."""
-    import processing
-
     before, after = add_images()
     tidy_window()
     values = {
@@ -61,15 +61,7 @@ def toolbox(folder):
         'trainsegmentation': {},
     }
     for name, chosen in values.items():
-        dialog = processing.createAlgorithmDialog(f'torchgeoext:{name}', chosen)
-        dialog.show()
-        dialog.resize(900, 820)
-        dialog.move(30, 40)
-        dialog.raise_()
-        wait(2)
-        grab_screen(folder / f'toolbox_{name}.png')
-        save(dialog.grab(), folder / f'{name}.png')
-        dialog.close()
+        save_dialog(name, chosen, folder)
 
 
 def options(folder):
@@ -167,7 +159,65 @@ def places(folder):
     save(iface.mainWindow().grab(), folder / 'places.png')
 
 
-STEPS = {'toolbox': toolbox, 'options': options, 'result': result, 'places': places}
+def spectra(folder):
+    """Components of a cube beside what the eye sees of it, and a dialog for cubes."""
+    import processing
+    from qgis.core import (
+        QgsContrastEnhancement,
+        QgsMultiBandColorRenderer,
+        QgsProject,
+        QgsRasterLayer,
+    )
+    from qgis.PyQt.QtWidgets import QDockWidget
+    from qgis.utils import iface
+
+    QgsProject.instance().clear()
+    cube = QgsRasterLayer(os.environ['TORCHGEO_CUBE'], 'cube')
+    QgsProject.instance().addMapLayer(cube)
+    tidy_window()
+    iface.mainWindow().findChild(QDockWidget, 'Browser').hide()
+    save_dialog('detecttarget', {'IMAGE': cube, 'WAVELENGTHS': 'enmap'}, folder)
+    common = {'IMAGE': cube, 'WAVELENGTHS': 'enmap', 'OUTPUT': 'TEMPORARY_OUTPUT'}
+    processing.runAndLoadResults('torchgeoext:resamplespectra', {**common, 'SENSOR': 'sentinel2a'})
+    around = cube.extent()
+    middle = around.center().x()
+    part = f'{middle},{around.xMaximum()},{around.yMinimum()},{around.yMaximum()}'
+    processing.runAndLoadResults('torchgeoext:reducebands', {**common, 'EXTENT': part})
+    (seen,) = QgsProject.instance().mapLayersByName('Resampled image')
+    seen.setRenderer(QgsMultiBandColorRenderer(seen.dataProvider(), 4, 3, 2))
+    seen.setContrastEnhancement(QgsContrastEnhancement.StretchToMinimumMaximum)
+    tree = QgsProject.instance().layerTreeRoot()
+    tree.findLayer(cube).setItemVisibilityChecked(False)
+    tree.findLayer(cube).setExpanded(False)
+    iface.messageBar().clearWidgets()
+    iface.mapCanvas().setExtent(cube.extent())
+    iface.mapCanvas().refresh()
+    wait(5)
+    save(iface.mainWindow().grab(), folder / 'spectra.png')
+
+
+STEPS = {
+    'toolbox': toolbox,
+    'options': options,
+    'result': result,
+    'places': places,
+    'spectra': spectra,
+}
+
+
+def save_dialog(name, chosen, folder):
+    """Take a picture of the dialog of an algorithm with these values."""
+    import processing
+
+    dialog = processing.createAlgorithmDialog(f'torchgeoext:{name}', chosen)
+    dialog.show()
+    dialog.resize(900, 820)
+    dialog.move(30, 40)
+    dialog.raise_()
+    wait(2)
+    grab_screen(folder / f'toolbox_{name}.png')
+    save(dialog.grab(), folder / f'{name}.png')
+    dialog.close()
 
 
 def add_images():

@@ -59,8 +59,8 @@ def known_wavelengths(
                 'Give names or centres in micrometres of the bands.',
             )
         log.warning(
-            'wavelengths: none are given of %d bands; they are taken to lie evenly from %g to %g '
-            'micrometres.',
+            'wavelengths: none are given of %d bands; until they are told, they are taken to lie '
+            'evenly from %g to %g micrometres.',
             in_chans,
             *_OPTICAL,
         )

@@ -1,6 +1,7 @@
 """Every operation that runs a model adapts it to images of other sensors, in the same way."""
 
 import ast
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pyogrio
 import pytest
 import rasterio
 import torch
+from rasterio.windows import Window
 from scipy import ndimage
 from torch import nn
 
@@ -290,6 +292,24 @@ def test_what_is_read_is_what_resampling_writes(tmp_path):
     assert np.array_equal(valid, known)
     assert not values[:, :5].any()  # the mean of each band
     np.testing.assert_allclose(values[:, valid], stored[:, valid], atol=0.51)
+
+
+def test_a_model_that_reads_the_place_too(tmp_path):
+    plain = open_model(make_bundle(tmp_path / 'b', 'segmentation'), None, 'segmentation', 1)
+    place = (Band('longitude'), Band('latitude'))
+    located = dataclasses.replace(plain.card, bands=(*plain.card.bands, *place))
+    image = Image(picture(tmp_path / 'prisma.tif', BEFORE, bands_of('prisma')), None)
+    _, [source] = adapt(dataclasses.replace(plain, card=located), [image])
+    _, [without] = adapt(plain, [image])
+    window = Window(8, 16, 32, 24)
+    with source.open() as reader, without.open() as other:
+        values, valid = reader.read(window)
+        expected, _ = other.read(window)
+        middle = reader.grid.part(window).middle('image')
+    assert reader.count == len(values) == len(ENMAP) + 2
+    assert valid.all()
+    assert np.array_equal(values[:-2], expected)
+    np.testing.assert_allclose(values[-2:, 0, 0], middle, rtol=1e-6)
 
 
 def test_resampled_onto_another_grid(tmp_path):

@@ -5,6 +5,7 @@ from rasterio.windows import Window
 
 from torchgeo_ext.errors import BadInput
 from torchgeo_ext.inference.grid import Grid
+from torchgeo_ext.inference.mixed import MixedReader, MixedSource
 from torchgeo_ext.inference.reader import RasterSource, WindowReader
 
 
@@ -29,7 +30,7 @@ class LocatedReader(WindowReader):
 
     def __init__(self, source: LocatedSource, grid: Grid | None = None) -> None:
         super().__init__(source, grid)
-        self.count = len(self.bands) + 2
+        self.count += 2
         if self.grid.crs is None:
             self.close()
             raise BadInput(
@@ -46,3 +47,15 @@ class LocatedReader(WindowReader):
         place = self.grid.part(window).middle(self.source.argument)
         out[-2:] = np.array(place)[:, None, None]
         return out, valid
+
+
+class LocatedMixedSource(LocatedSource, MixedSource):
+    """A :class:`~torchgeo_ext.inference.mixed.MixedSource` with the two bands of the place."""
+
+    def open(self, grid: Grid | None = None) -> 'LocatedMixedReader':
+        """Open the raster for reading windows of a grid, see :class:`LocatedSource`."""
+        return LocatedMixedReader(self, grid)
+
+
+class LocatedMixedReader(LocatedReader, MixedReader):
+    """Reads windows of a :class:`LocatedMixedSource`."""

@@ -8,7 +8,7 @@ from torchgeo_ext.bundles import Band, Bundle, match_bands
 from torchgeo_ext.bundles.other_sensor import goes_by_wavelength, on_other_bands, tell_of_bands
 from torchgeo_ext.errors import BadInput, BadParameter
 from torchgeo_ext.inference import RasterSource
-from torchgeo_ext.inference.located import LocatedSource
+from torchgeo_ext.inference.located import LocatedMixedSource, LocatedSource
 from torchgeo_ext.inference.mixed import MixedSource
 from torchgeo_ext.operations._cube import MANY, open_cube
 from torchgeo_ext.operations._predict import Image
@@ -61,17 +61,14 @@ def adapt(bundle: Bundle, images: Sequence[Image], resampling: str = 'bilinear')
 
 def _source(bundle: Bundle, date: int, image: Image, resampling: str) -> RasterSource:
     card = bundle.card
-    if not card.located:
-        return image_source(
-            card.bands_of(date), image, card.name, fill=bundle.fill(date), resampling=resampling
-        )
-    wanted = card.image_bands
-    return LocatedSource(
-        str(image.path),
-        bands=_matched(wanted, image),
-        resampling=resampling,
+    wanted = card.image_bands if card.located else card.bands_of(date)
+    return image_source(
+        wanted,
+        image,
+        card.name,
         fill=bundle.fill(date)[: len(wanted)],
-        argument=image.argument,
+        resampling=resampling,
+        located=card.located,
     )
 
 
@@ -82,6 +79,7 @@ def image_source(
     *,
     fill: tuple[float, ...],
     resampling: str = 'bilinear',
+    located: bool = False,
 ) -> RasterSource:
     """Choose what a network of fixed bands reads of an image; see :func:`adapt`.
 
@@ -91,16 +89,17 @@ def image_source(
         name: What the network is called, for messages.
         fill: Value given to invalid pixels, one for each band.
         resampling: How the image is brought onto another grid.
+        located: Whether the network reads where a tile lies too.
     """
     try:
         bands = _matched(wanted, image)
     except BadInput:
         known = all(band.center_wavelength for band in wanted)
-        source = _resampled(wanted, image, name) if known and len(wanted) > MANY else None
+        source = _resampled(wanted, image, name, located) if known and len(wanted) > MANY else None
         if source is None:
             raise
         return dataclasses.replace(source, resampling=resampling, fill=fill)
-    return RasterSource(
+    return (LocatedSource if located else RasterSource)(
         str(image.path), bands=bands, resampling=resampling, fill=fill, argument=image.argument
     )
 
@@ -127,7 +126,9 @@ def _by_wavelength(bundle: Bundle, image: Image) -> tuple[Bundle, list[Image]]:
     return bundle, [image]
 
 
-def _resampled(wanted: Sequence[Band], image: Image, name: str) -> MixedSource | None:
+def _resampled(
+    wanted: Sequence[Band], image: Image, name: str, located: bool
+) -> MixedSource | None:
     """Compute bands from the spectra of an image; None if it does not tell wavelengths."""
     cube = open_cube(image.path, None, argument=image.argument)
     if not cube.bands.order:
@@ -148,7 +149,7 @@ def _resampled(wanted: Sequence[Band], image: Image, name: str) -> MixedSource |
         'sees these as they follow from those of the image',
     )  # fmt: skip
     reading, mixture = mixing(not_twice(cube), weights, target)
-    return MixedSource(
+    return (LocatedMixedSource if located else MixedSource)(
         str(image.path),
         reading.source.bands,
         argument=image.argument,

@@ -20,8 +20,8 @@ from affine import Affine
 
 BANDS, COMPONENTS = 224, 10
 #: The most that may be: time relative to reading twice and the products, and megabytes that an
-#: image of three times the height may take more.
-RATIO, GROWTH = 2.0, 100
+#: image of three times the height may take more; a few tiles do not fill what is read ahead.
+RATIO, GROWTH = 2.0, 150
 
 
 def write_cube(folder: Path, width: int, height: int) -> str:

@@ -108,8 +108,11 @@ def test_the_target_on_the_image_itself(image, tmp_path):
 def test_anomalies_of_the_whole_image(image, tmp_path):
     result = detect_anomalies(
         image, tmp_path / 'o.tif', share=0.00082, found=tmp_path / 'f.tif',
-        polygons=tmp_path / 'p.gpkg',
+        polygons=tmp_path / 'p.gpkg', report=tmp_path / 'r.html',
     )  # fmt: skip
+    page = (tmp_path / 'r.html').read_text()
+    assert 'mean of the anomalies' in page
+    assert re.search(r'<td>anomalies</td><td>3</td><td>0\.2\d+</td>', page)
     (scores,), _ = read(tmp_path / 'o.tif')
     assert result.degrees_of_freedom == result.bands_used == 26
     assert np.nanmean(scores) == pytest.approx(26, rel=1e-3)
@@ -117,6 +120,10 @@ def test_anomalies_of_the_whole_image(image, tmp_path):
     assert sorted(zip(*np.nonzero(marked == 1), strict=True)) == PLACES
     assert result.anomalous_area == pytest.approx(2700, rel=0.01)
     assert result.threshold_used < min(scores[place] for place in PLACES)
+    detect_anomalies(image, tmp_path / 'o.tif', threshold=1e9, report=tmp_path / 'r.html')
+    page = (tmp_path / 'r.html').read_text()
+    assert '<td>anomalies</td><td>0</td>' in page
+    assert 'mean of the anomalies' not in page
 
 
 def test_local_anomalies_do_not_depend_on_tiles(tmp_path, monkeypatch):

@@ -1,6 +1,6 @@
 """Find pixels unlike the rest, or unlike their surroundings, without knowing what to look for."""
 
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from torchgeo_ext.operations._checks import less_than
 from torchgeo_ext.operations._cube import CubeBands, Regularisation, Wavelengths
@@ -12,13 +12,18 @@ from torchgeo_ext.operations._operation import (
     Layer,
     Raster,
     RasterOut,
+    StrPath,
     Styles,
     VectorOut,
+    file_out,
     operation,
     within,
 )
 from torchgeo_ext.operations._predict import MinimumArea
 from torchgeo_ext.progress import Progress, portion, silent
+
+if TYPE_CHECKING:
+    from torchgeo_ext.operations._marks import Marked
 
 
 class DetectAnomaliesResult(NamedTuple):
@@ -35,6 +40,7 @@ class DetectAnomaliesResult(NamedTuple):
     output: str
     found: str | None
     polygons: str | None
+    report: str | None
     threshold_used: float
     anomalous_area: float
     degrees_of_freedom: int
@@ -67,6 +73,7 @@ def detect_anomalies(
     found: Annotated[RasterOut, Label('Anomalies')] | None = None,
     polygons: Annotated[VectorOut, Label('Outlines of anomalies')] | None = None,
     minimum_area: MinimumArea = 0.0,
+    report: Annotated[StrPath, file_out('html')] | None = None,
     progress: Progress = silent,
 ) -> DetectAnomaliesResult:
     """Find pixels unlike the rest, or unlike their surroundings (RX detector).
@@ -99,6 +106,8 @@ def detect_anomalies(
         found: Raster of the anomalies to write: 1 where a score reaches the threshold, else 0.
         polygons: Outlines of the anomalies to write (GeoPackage).
         minimum_area: Leave out smaller polygons.
+        report: Page to write with a plot of the mean spectrum of the anomalies beside that of the
+            image.
         progress: Told how far the work is.
 
     Raises:
@@ -130,10 +139,13 @@ def detect_anomalies(
         output, ['anomaly'], threshold=threshold, share=share, found=found, polygons=polygons,
         minimum_area=minimum_area, progress=portion(progress, 0.8, 1),
     )  # fmt: skip
+    if report is not None:
+        _describe(report, cube, str(output), marked)
     return DetectAnomaliesResult(
         output=str(output),
         found=None if found is None else str(found),
         polygons=None if polygons is None else str(polygons),
+        report=None if report is None else str(report),
         threshold_used=marked.thresholds[0],
         anomalous_area=marked.areas['anomaly'],
         degrees_of_freedom=freedom,
@@ -167,3 +179,33 @@ def _local(cube: Any, window: int, guard: int, components: int, progress: Progre
             'Ask for fewer.',
         )
     return LocalAnomaly(fit_pca(cube, progress=progress), components, window, guard)
+
+
+def _describe(path: StrPath, cube: Any, scores: str, marked: 'Marked') -> None:
+    import numpy as np
+
+    from torchgeo_ext.datasets._classes import LabelClass
+    from torchgeo_ext.inference import RasterSource
+    from torchgeo_ext.inference.moments import Moments
+    from torchgeo_ext.operations._spectra_report import write_spectra
+    from torchgeo_ext.operations._tables import hectares
+
+    (threshold,) = marked.thresholds
+    odd, whole = Moments(len(cube.bands)), Moments(len(cube.bands))
+    with RasterSource(scores, argument='output').open(cube.grid) as reader:
+        for part in cube.windows():
+            (score,), valid = reader.read(part.window)
+            whole.add(part.pixels.astype(np.float64))
+            found = valid & part.valid & (score >= threshold)
+            odd.add(part.values[:, found].astype(np.float64))
+    rows = [
+        ('', 'pixels', 'area (ha)'),
+        ('anomalies', f'{odd.weight:.0f}', hectares(marked.areas['anomaly'])),
+    ]
+    # of no pixel there is nothing to draw
+    mean = odd.mean if odd.weight else np.full(len(cube.bands), np.nan)
+    write_spectra(
+        path, 'Anomalies', f'Scores from {threshold:.6g} on, {len(cube.bands)} bands.', cube,
+        mean[:, None], [LabelClass(1, 'mean of the anomalies', '#cc3311')], rows,
+        background=whole.mean,
+    )  # fmt: skip

@@ -11,12 +11,15 @@ from torchgeo_ext.models import LocationEncoder
 
 #: Arguments that make models of a choosable size small.
 SMALL = {
+    'centernet': {'backbone': 'eurosat_baseline3', 'width': 32},
+    'detr': {'backbone': 'eurosat_baseline3', 'width': 32},
     'fusu': {'backbone': 'hrnet_w18_small', 'series_chans': 4, 'semantic_classes': 3},
     'hyscdg': {'backbone': 'mobilenet_v2', 'semantic_classes': 3},
     'lenet': {'backbone': 'swinv2_tiny_window8_256'},
     'rotatedfcos': {'backbone': 'eurosat_baseline3', 'width': 32},
     'segmenter': {'backbone': 'eurosat_baseline3'},
     'spectralformer': {'group': 1},
+    'ssd': {'backbone': 'eurosat_baseline3', 'width': 32},
     'tcssm': {'text_features': 8},
     'mapformer': {'backbone': 'b1', 'map_classes': 3},
 }

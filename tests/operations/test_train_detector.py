@@ -169,19 +169,22 @@ def test_objects_turn_with_their_images(layers):
 
 
 @pytest.mark.parametrize(
-    ('architecture', 'run', 'made'),
+    ('architecture', 'backbone', 'run', 'made'),
     [
         # TorchGeo alone can read it
-        ('fcos', detect_objects, 'ObjectDetection'),
-        ('mask-rcnn', segment_instances, 'MaskedInstanceSegmentation'),
+        ('fcos', 'resnet18', detect_objects, 'ObjectDetection'),
+        ('ssd', 'eurosat_baseline3', detect_objects, 'MaskedObjectDetection'),
+        ('mask-rcnn', 'resnet18', segment_instances, 'MaskedInstanceSegmentation'),
     ],
 )
-def test_upright_boxes_and_outlines(layers, tmp_path, monkeypatch, architecture, run, made):
+def test_upright_boxes_and_outlines(
+    layers, tmp_path, monkeypatch, architecture, backbone, run, made
+):
     monkeypatch.setattr(geo_objects, '_FEWEST_STEPS', 1)
     monkeypatch.setattr(geo_objects, '_MOST_STEPS', 1)
     monkeypatch.setattr(_detector, '_MOST_MASKS', 5)
     train_detector(
-        *layers, tmp_path / 'm', architecture=architecture, backbone='resnet18', patch_size=192,
+        *layers, tmp_path / 'm', architecture=architecture, backbone=backbone, patch_size=192,
         epochs=1, batch_size=1,
     )  # fmt: skip
     card = read_bundle(tmp_path / 'm').card

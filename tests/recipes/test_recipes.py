@@ -41,11 +41,14 @@ FAKES |= {task: functools.partial(spectralearth.make, task=task) for task in get
 
 #: Networks that are too large for a test, and what makes smaller ones of the same builder.
 SMALLER = {
+    'centernet': {'backbone': 'eurosat_baseline3'},
+    'detr': {'backbone': 'eurosat_baseline3'},
     'faster-rcnn': {'backbone': 'resnet18'},
     'fcos': {'backbone': 'resnet18'},
     'retinanet': {'backbone': 'resnet18'},
     'lenet': {'model_args': {'backbone': 'swinv2_tiny_window8_256'}},
     'mapformer': {'model_args': {'backbone': 'b1'}},
+    'ssd': {'backbone': 'eurosat_baseline3'},
     'hyscdg': {'model_args': {'backbone': 'resnet18'}},
 }
 

@@ -102,6 +102,42 @@ def test_what_starts_at_random_learns_as_a_whole():
     assert not any(p.requires_grad for p in kept.model.backbone.body.parameters())
 
 
+@pytest.mark.parametrize('model', ['ssd', 'centernet', 'detr'])
+def test_registered_detectors_are_learned_and_run(model, tmp_path):
+    torch.manual_seed(0)
+    task = MaskedObjectDetection(model, 'eurosat_baseline3', in_channels=2, num_classes=3)
+    task.log_dict = lambda losses, **_: None
+    batch = {
+        'image': torch.rand(2, 2, 64, 64), 'bbox_xyxy': [BOXES, BOXES[:0]],
+        'label': [torch.tensor([1, 2]), torch.zeros(0, dtype=torch.long)],
+    }  # fmt: skip
+    task.training_step(batch, 0).backward()
+    assert any(p.grad.abs().sum() > 0 for p in task.model.encoder.parameters())
+    task.eval()
+    with torch.inference_mode():
+        task.validation_step(batch, 0)
+    assert task.val_scores().labelled.tolist() == [1, 1]
+    values = np.random.default_rng(0).integers(1, 9000, (2, 80, 150)).astype('uint16')
+    image = write_raster(tmp_path / 'i.tif', values)
+    create_bundle(checkpoint(tmp_path / 'x.ckpt', task), tmp_path / 'bundle', image=image)
+    bundle = read_bundle(tmp_path / 'bundle')
+    assert bundle.card.architecture['class'] == 'MaskedObjectDetection'
+    x = torch.rand(1, 2, 64, 64) * 9000
+    detector = bundle.build()
+    with torch.inference_mode():
+        [found] = detector(x)
+        [expected] = task.model(torch.addcmul(detector.bias, x, detector.gain))
+    # bundles tell more objects of an image
+    best = slice(len(expected['boxes'])), slice(None)
+    torch.testing.assert_close(found['boxes'][best], expected['boxes'])
+    output = tmp_path / 'o.gpkg'
+    result = detect_objects(image, tmp_path / 'bundle', output, threshold=0.05, tile_size=64)
+    assert result.objects == len(pyogrio.read_dataframe(output, layer='o'))
+    assert result.tiles > 1
+    kept = MaskedObjectDetection(model, 'eurosat_baseline3', num_classes=2, freeze_backbone=True)
+    assert not any(p.requires_grad for p in kept.model.encoder.parameters())
+
+
 def test_rotated_boxes_are_learned_from_tiles_of_star(tmp_path):
     star.make(tmp_path)
     module = ObjectDataModule(STAR, str(tmp_path), batch_size=1, tile_size=64)

@@ -15,6 +15,7 @@ from torchgeo_ext.models.agrifm import (
 )
 from torchgeo_ext.models.bit import BIT, bit
 from torchgeo_ext.models.cdmaskformer import CDMaskFormer, cdmaskformer
+from torchgeo_ext.models.centernet import CenterNet, centernet
 from torchgeo_ext.models.cfnet import CFNet, CFNet_Weights, cfnet
 from torchgeo_ext.models.changeagent import ChangeAgent, ChangeAgent_Weights, changeagent
 from torchgeo_ext.models.changeformer import ChangeFormer, changeformer
@@ -48,6 +49,7 @@ from torchgeo_ext.models.climplicit import Climplicit, climplicit
 from torchgeo_ext.models.cnn1d import CNN1D, cnn1d
 from torchgeo_ext.models.csp import CSP, csp
 from torchgeo_ext.models.cvmhunet import CVMHUNet, cvmhunet
+from torchgeo_ext.models.detr import DETR, detr
 from torchgeo_ext.models.dynamicvis import (
     DynamicVis,
     DynamicVis_Weights,
@@ -132,6 +134,7 @@ from torchgeo_ext.models.spectralearth_mae import (
     spectralearth_mae_vits,
 )
 from torchgeo_ext.models.spectralformer import SpectralFormer, spectralformer
+from torchgeo_ext.models.ssd import SSD, ssd
 from torchgeo_ext.models.tcssm import TCSSM, tcssm
 from torchgeo_ext.models.tinycd import TinyCD, TinyCD_Weights, tinycd
 from torchgeo_ext.models.utae import UTAESegmenter, utae
@@ -147,8 +150,10 @@ __all__ = (
     'BIT',
     'CNN1D',
     'CSP',
+    'DETR',
     'RANGE',
     'SINR',
+    'SSD',
     'TCSSM',
     'AgriFM',
     'AgriFMEncoder',
@@ -157,6 +162,7 @@ __all__ = (
     'CFNet',
     'CFNet_Weights',
     'CVMHUNet',
+    'CenterNet',
     'ChangeAgent',
     'ChangeAgent_Weights',
     'ChangeFormer',
@@ -221,6 +227,7 @@ __all__ = (
     'agrifm_encoder_base',
     'bit',
     'cdmaskformer',
+    'centernet',
     'cfnet',
     'changeagent',
     'changeformer',
@@ -242,6 +249,7 @@ __all__ = (
     'cnn1d',
     'csp',
     'cvmhunet',
+    'detr',
     'dynamicvis_all_tokens_b',
     'dynamicvis_all_tokens_l',
     'dynamicvis_b',
@@ -297,6 +305,7 @@ __all__ = (
     'spectralearth_vitl',
     'spectralearth_vits',
     'spectralformer',
+    'ssd',
     'tcssm',
     'tinycd',
     'utae',

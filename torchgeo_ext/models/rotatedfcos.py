@@ -27,6 +27,7 @@ from torchvision.ops import FeaturePyramidNetwork, sigmoid_focal_loss
 
 from torchgeo_ext.errors import BadParameter
 from torchgeo_ext.layers.rotated_boxes import ordered, rotated_nms
+from torchgeo_ext.models._levels import place_points, stages_from
 from torchgeo_ext.models.features import Backbone, backbone_features
 
 #: Levels of the pyramid; those the backbone has no map for are made of the last one.
@@ -108,19 +109,10 @@ class RotatedFCOS(nn.Module):
         topk_candidates: int = 1000,
     ) -> None:
         super().__init__()
-        stages = [stage for stage in backbone.feature_info if stage.reduction >= finest]
-        if not stages:
-            coarsest = max(stage.reduction for stage in backbone.feature_info)
-            raise BadParameter(
-                f'finest is {finest}, but the backbone gives one place for {coarsest} pixels at '
-                'most.',
-                f'Choose {coarsest} or less, or another backbone.',
-            )
+        stages = stages_from(backbone, finest)
         self.encoder = backbone
         self.score_thresh, self.nms_thresh = score_thresh, nms_thresh
         self.detections_per_img, self.topk_candidates = detections_per_img, topk_candidates
-        # of networks that keep one scale the last map counts
-        stages = stages[-1:] if len({stage.reduction for stage in stages}) == 1 else stages
         self._taken = len(stages)
         further = range(_LEVELS - len(stages))
         self.strides = [stage.reduction for stage in stages]
@@ -166,14 +158,11 @@ class RotatedFCOS(nn.Module):
     def _places(self, maps: Sequence[Tensor]) -> Places:
         points, strides, levels = [], [], []
         for number, (features, stride) in enumerate(zip(maps, self.strides, strict=True)):
-            rows, columns = (
-                (torch.arange(size, device=features.device) + 0.5) * stride
-                for size in features.shape[-2:]
-            )
-            y, x = torch.meshgrid(rows, columns, indexing='ij')
-            points.append(torch.stack([x, y], dim=-1).reshape(-1, 2))
-            strides.append(torch.full_like(x, stride).reshape(-1))
-            levels.append(torch.full_like(x, number, dtype=torch.long).reshape(-1))
+            height, width = features.shape[-2:]
+            there = place_points(height, width, stride, features.device).reshape(-1, 2)
+            points.append(there)
+            strides.append(torch.full_like(there[:, 0], stride))
+            levels.append(torch.full_like(there[:, 0], number, dtype=torch.long))
         return Places(torch.cat(points), torch.cat(strides), torch.cat(levels))
 
     def _losses(

@@ -48,6 +48,7 @@ from torchgeo_ext.tasks._object_report import ObjectReport, ObjectSample
 from torchgeo_ext.tasks._objects import JudgedObjects, ObjectScores
 from torchgeo_ext.tasks._report import ReportClass, SplitMap
 from torchgeo_ext.tasks._weights import load_into
+from torchgeo_ext.tasks.masked_object_detection import TORCHGEO
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +56,8 @@ log = logging.getLogger(__name__)
 _MOST_SAMPLES, _MOST_MAPS, _MAP = 5, 4, 400
 #: Score of the objects that the report shows.
 _SURE = 0.5
+#: Detectors of torchvision, on its ResNets; others are on any backbone.
+_ON_RESNETS = (*TORCHGEO, 'mask-rcnn')
 #: Pixels that detectors halve their maps by.
 _STRIDE = 32
 
@@ -169,11 +172,12 @@ def _build(datamodule: GeoObjectDataModule, settings: ObjectSettings) -> tuple[J
     """Build the task with its network, and say what it starts from."""
     imagenet = settings.weights == IMAGENET
     named = None if imagenet or not settings.weights else settings.weights
-    rotated, timm = settings.architecture == 'rotated-fcos', settings.backbone.startswith('tu-')
+    architecture = settings.architecture
+    on_any, timm = architecture not in _ON_RESNETS, settings.backbone.startswith('tu-')
     _check_backbone(settings, imagenet)
     start = None
     if named is not None:
-        start = find_weights(named, settings.backbone if rotated and not timm else None)
+        start = find_weights(named, settings.backbone if on_any and not timm else None)
     elif settings.band_adaptation != 'auto':
         raise BadParameter(
             f'band_adaptation is {settings.band_adaptation}, but there are no weights it can be '
@@ -188,17 +192,17 @@ def _build(datamodule: GeoObjectDataModule, settings: ObjectSettings) -> tuple[J
         # of the learning rate: halfway to giving up
         'patience': max(1, settings.patience // 2),
     }
+    if on_any:
+        arguments |= wavelengths_of(settings.backbone, datamodule.described)
     task: Any
     try:
-        if rotated:
-            told = wavelengths_of(settings.backbone, datamodule.described)
-            task = RotatedObjectDetection(**arguments, **told, weights=True if imagenet else None)
-        elif settings.architecture == 'mask-rcnn':
+        if architecture == 'rotated-fcos':
+            task = RotatedObjectDetection(**arguments, weights=imagenet)
+        elif architecture == 'mask-rcnn':
             weights = 'DEFAULT' if imagenet else None
             task = MaskedInstanceSegmentation(**arguments, weights_backbone=weights)
         else:
-            weights = 'DEFAULT' if imagenet else None
-            task = MaskedObjectDetection(settings.architecture, **arguments, weights=weights)
+            task = MaskedObjectDetection(architecture, **arguments, weights=imagenet)
     except OSError as error:  # what downloads raise when there is no connection
         raise MissingWeights(
             f'weights: the ImageNet weights of {settings.backbone} are not on this machine and '
@@ -206,7 +210,7 @@ def _build(datamodule: GeoObjectDataModule, settings: ObjectSettings) -> tuple[J
             'Connect to the network once, or leave weights empty to start at random.',
         ) from error
     if start is not None:
-        encoder = task.model.encoder if rotated else task.model.backbone.body
+        encoder = task.model.encoder if on_any else task.model.backbone.body
         bands = [band.name for band in datamodule.described]
         network = nn.ModuleDict({'encoder': encoder})
         return task, load_into(network, start, bands, adaptation=settings.band_adaptation)
@@ -218,7 +222,7 @@ def _build(datamodule: GeoObjectDataModule, settings: ObjectSettings) -> tuple[J
 def _check_backbone(settings: ObjectSettings, imagenet: bool) -> None:
     """See that there is a backbone of that name for the detector."""
     backbone = settings.backbone
-    if settings.architecture != 'rotated-fcos':
+    if settings.architecture in _ON_RESNETS:
         if backbone not in BACKBONE_LAT_DIM_MAP:
             raise BadParameter(
                 f'backbone: {backbone!r} is not known for the architecture '
@@ -239,7 +243,7 @@ def _card(done: ObjectTraining) -> BundleCard:
     masks = isinstance(done.task, MaskedInstanceSegmentation)
     names = ('model', 'backbone', 'in_channels', 'num_classes', 'model_args')
     # the same network, and TorchGeo alone can read it
-    plain = isinstance(done.task, MaskedObjectDetection)
+    plain = done.settings.architecture in TORCHGEO
     return BundleCard(
         **known
         | {

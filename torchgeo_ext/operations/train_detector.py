@@ -16,7 +16,9 @@ from torchgeo_ext.operations._operation import (
 from torchgeo_ext.progress import Progress, silent
 
 # as in the room of the training, which needs torch
-Detector = Literal['faster-rcnn', 'fcos', 'retinanet', 'rotated-fcos', 'mask-rcnn']
+Detector = Literal[
+    'faster-rcnn', 'fcos', 'retinanet', 'ssd', 'centernet', 'detr', 'rotated-fcos', 'mask-rcnn'
+]
 
 
 class TrainDetectorResult(NamedTuple):
@@ -89,9 +91,9 @@ def train_detector(
     Whole blocks of land are held out, the same ones in all images, and the model is judged by the
     objects in them. The result is a folder with the model, its class table and a report.
 
-    Upright boxes (faster-rcnn, fcos, retinanet) and boxes that lie as the objects do (rotated-fcos)
-    are for "Detect objects", outlines (mask-rcnn) for "Segment instances". Stopping the training
-    keeps the best state so far.
+    Upright boxes (faster-rcnn, fcos, retinanet, ssd, centernet, detr) and boxes that lie as the
+    objects do (rotated-fcos) are for "Detect objects", outlines (mask-rcnn) for "Segment
+    instances". Stopping the training keeps the best state so far.
 
     Args:
         image: One or more images of the same bands: dates of one place or neighbouring scenes.
@@ -101,9 +103,11 @@ def train_detector(
             class if left out.
         bands: Numbers of the bands to learn from. Left out, all; of more than 30 those that have
             data, are not marked as bad and are not in the water vapour.
-        architecture: The detector.
+        architecture: The detector. Faster R-CNN, RetinaNet and FCOS learn fastest; DETR takes many
+            hundred epochs and shows 100 objects of a patch at most.
         backbone: Its network: a ResNet of torchvision (resnet18, resnet50, resnext50_32x4d, ...);
-            for rotated-fcos any backbone of this package or TorchGeo, or tu- and one of timm.
+            for ssd, centernet, detr and rotated-fcos any backbone of this package or TorchGeo, or
+            tu- and one of timm.
         weights: What the backbone starts from: "imagenet", published weights by name such as
             ResNet50_Weights.SENTINEL2_ALL_MOCO, a checkpoint or a model folder; random if left out.
         band_adaptation: How the first layer of the weights comes to the bands of the images: by

@@ -74,6 +74,34 @@ def build_registered(
     return network
 
 
+def build_detector(
+    hparams: Mapping[str, Any], weights: Any, task: str, **arguments: Any
+) -> nn.Module:
+    """Build a registered detector on a backbone of choice.
+
+    Args:
+        hparams: With ``model``, ``backbone``, ``in_channels``, ``num_classes``, ``model_args``
+            and ``freeze_backbone``.
+        weights: Published weights of the backbone or their name; True for those of timm.
+        task: What the model is for, for messages.
+        arguments: Further arguments of its builder.
+
+    Raises:
+        BadParameter: If there is no such detector, backbone or weights.
+    """
+    backbone = hparams['backbone']
+    arguments |= {
+        'backbone': backbone,
+        'backbone_weights': weights if weights is True else published_weights(weights, backbone),
+        'num_classes': hparams['num_classes'],
+        **(hparams['model_args'] or {}),
+    }
+    network: Any = build_registered(hparams['model'], hparams['in_channels'], arguments, task)
+    if hparams['freeze_backbone']:
+        network.encoder.requires_grad_(False)
+    return network
+
+
 def refuse_weights(model: str, weights: object) -> None:
     """See that no weights of an encoder are asked for where there is no choice of one.
 

@@ -8,7 +8,7 @@ from torchvision.models import WeightsEnum
 
 from torchgeo_ext.layers.rotated_boxes import corner_boxes
 from torchgeo_ext.tasks._objects import JudgedRotatedBoxes
-from torchgeo_ext.tasks._registered import build_registered, published_weights
+from torchgeo_ext.tasks._registered import build_detector
 
 
 class RotatedObjectDetection(JudgedRotatedBoxes):
@@ -58,23 +58,8 @@ class RotatedObjectDetection(JudgedRotatedBoxes):
 
     def configure_models(self) -> None:
         """Build the network."""
-        hparams = self.hparams
-        weights: Any = self.weights
-        arguments = {
-            'backbone': hparams['backbone'],
-            'backbone_weights': weights
-            if weights is True
-            else published_weights(weights, hparams['backbone']),
-            'num_classes': hparams['num_classes'],
-            'width': hparams['width'],
-            'finest': hparams['finest'],
-            **(hparams['model_args'] or {}),
-        }
-        self.model = build_registered(
-            hparams['model'], hparams['in_channels'], arguments, type(self).__name__
-        )
-        if hparams['freeze_backbone']:
-            self.model.encoder.requires_grad_(False)
+        shape = {name: self.hparams[name] for name in ('width', 'finest')}
+        self.model = build_detector(self.hparams, self.weights, type(self).__name__, **shape)
 
     def targets(self, batch: Mapping[str, Any]) -> list[dict[str, Tensor]]:
         """Give boxes (m, 5) and labels (m) of each image."""

@@ -57,8 +57,10 @@ class Plan:
     def tiling(self, card: 'BundleCard') -> tuple[int, int]:
         """Give tile size and overlap, those of the model where the user left them open."""
         size = self.tile_size or card.tile_size
-        overlap = 2 * card.halo if self.overlap < 0 else self.overlap
-        return size, min(overlap, size - 1)
+        if self.overlap >= 0:
+            return size, min(self.overlap, size - 1)
+        # of tiles smaller than the model's, hardly anything but margins might be left
+        return size, min(2 * card.halo, size // 2) if size < card.tile_size else 2 * card.halo
 
 
 class Predicted(NamedTuple):

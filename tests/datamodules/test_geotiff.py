@@ -1,13 +1,22 @@
 import kornia.augmentation as kornia
 import numpy as np
 import pytest
+import shapely
 import torch
 from lightning.pytorch import Trainer
 
-from tests.datasets.makers import class_map, grid_transform, image_of, write_pair_of_layers
+from tests.datasets.makers import (
+    CORNER,
+    class_map,
+    grid_transform,
+    image_of,
+    write_pair_of_layers,
+    write_polygons,
+)
 from tests.rasters import write_raster
 from torchgeo_ext.datamodules import GeoTIFFDataModule
 from torchgeo_ext.datamodules._parts import TEST, TRAINING, VALIDATION
+from torchgeo_ext.datasets import VectorLabels
 from torchgeo_ext.errors import BadInput, BadParameter, Canceled
 from torchgeo_ext.inference.reader import RasterSource
 from torchgeo_ext.inference.statistics import band_statistics
@@ -333,6 +342,17 @@ def test_sensors_name_the_bands(tmp_path):
     image = write_raster(tmp_path / 'i.tif', image_of(class_map(64, 64), bands=4))
     module = GeoTIFFDataModule(images=str(image), sensor='naip')
     assert [band.name for band in module.described] == ['red', 'green', 'blue', 'nir']
+
+
+def test_lines_are_learned_from_by_their_width(layers, tmp_path):
+    x, y = CORNER
+    tracks = [shapely.LineString([(x, y - d), (x + 1400, y - d)]) for d in range(50, 1200, 80)]
+    write_polygons(tmp_path / 'tracks.gpkg', tracks)
+    labels = VectorLabels(tmp_path / 'tracks.gpkg', buffer=10)
+    module = module_of(layers[0], labels)
+    assert [entry.name for entry in module.labelled.classes] == ['background', 'feature']
+    counts = module.survey.counts(TRAINING)
+    assert counts[1] / counts.sum() == pytest.approx(0.25, abs=0.03)
 
 
 def test_pairs_with_labels_of_their_own(tmp_path):

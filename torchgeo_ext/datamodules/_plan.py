@@ -149,7 +149,8 @@ def _labels(folder: Folder, choice: Choice) -> tuple[tuple[Label, ...], dict[str
         raise BadInput(
             f'folder: {folder.root} has no labels: neither polygons nor a raster of class numbers '
             f'(of {len(folder.rasters)} rasters and {len(folder.layers)} layers).',
-            'Put labels beside the images, or name them with --labels.',
+            'Put labels beside the images, or name them with --labels. Lines and points get a '
+            'width by VectorLabels, as labels of GeoTIFFDataModule.',
         )
     return _without_twins(folder, chosen, left_out), left_out
 

@@ -35,7 +35,7 @@ from torchgeo_ext.datamodules._pretrained import (
 )
 from torchgeo_ext.datamodules._series import StandardiseSeries
 from torchgeo_ext.datamodules._survey import BandValues, Survey, survey
-from torchgeo_ext.datasets import GeoPair, TiledRaster, collate_samples
+from torchgeo_ext.datasets import GeoPair, TiledRaster, VectorLabels, collate_samples
 from torchgeo_ext.datasets._classes import LabelClass
 from torchgeo_ext.datasets._scene import Scene
 from torchgeo_ext.datasets._scene_dataset import SceneDataset
@@ -103,7 +103,9 @@ class GeoTIFFDataModule(GeoDataModule):
         images: Rasters of the same bands: files, folders, or names with * and ?.
         before: Earlier rasters, for change.
         after: As many later ones, in the same order.
-        labels: Class rasters or polygons; not needed to predict. Of pairs either one layer, or one
+        labels: Class rasters or polygons, or :class:`~torchgeo_ext.datasets.VectorLabels` (such as
+            lines and points with a ``buffer``, whose path does not start from ``root``); not needed
+            to predict. Of pairs either one layer, or one
             for each in the same order; so are the following, which pairs alone may have.
         labels_before: Land cover of the earlier date, for ``SemanticChangeDetection`` and others;
             places are then counted, held out and drawn by what they changed into.
@@ -174,7 +176,7 @@ class GeoTIFFDataModule(GeoDataModule):
         images: Paths | None = None,
         before: Paths | None = None,
         after: Paths | None = None,
-        labels: Paths | None = None,
+        labels: VectorLabels | Paths | None = None,
         labels_before: Paths | None = None,
         labels_after: Paths | None = None,
         map_before: Paths | None = None,
@@ -290,7 +292,11 @@ class GeoTIFFDataModule(GeoDataModule):
     def _open(self, progress: Progress) -> SceneDataset:
         options = self.kwargs | {'progress': progress}
         given = {name: options[name] for name in _LAYERS if options.get(name) is not None}
-        own = {n: paths for n, paths in given.items() if not isinstance(paths, str) and paths[1:]}
+        own = {
+            name: paths
+            for name, paths in given.items()
+            if not isinstance(paths, str | VectorLabels) and paths[1:]
+        }
         if not self.is_change or not own:
             return self._make(**options)
         name, number = next((name, len(paths)) for name, paths in own.items())
@@ -712,6 +718,8 @@ def _by_date(title: str, maps: Tensor) -> dict[str, NDArray[Any]]:
 
 def under(root: str, paths: Any) -> Any:
     """Make paths start from a folder; absolute ones and those of GDAL's own stay as they are."""
+    if isinstance(paths, VectorLabels):
+        return paths
     if isinstance(paths, str | os.PathLike):
         path = os.fspath(paths)
         return path if path.startswith('/vsi') or root == '.' else os.path.join(root, path)  # noqa: PTH118  # keeps patterns and layer names

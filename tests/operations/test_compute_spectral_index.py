@@ -108,6 +108,14 @@ def test_a_factor_that_was_applied_already(tmp_path, caplog):
     assert read(tmp_path / 'o.tif')[0] == pytest.approx(1.5 * 0.3 / 0.9, abs=0.2)
 
 
+@pytest.mark.parametrize(('factor', 'warned'), [(1.0, False), (1e-4, True)])
+def test_a_factor_that_the_user_applies_again(tmp_path, caplog, factor, warned):
+    path = image(tmp_path / 'a.tif', dtype='float32', factor=factor)
+    compute_spectral_index(path, tmp_path / 'o.tif', index='SAVI', scale=1e-4)
+    assert ('scale is 0.0001' in caplog.text) == warned
+    assert ('look like reflectance already' in caplog.text) == warned
+
+
 def test_what_is_no_number_is_no_data(tmp_path):
     path = image(tmp_path / 'a.tif', nodata=0)
     with rasterio.open(path, 'r+') as dataset:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torchgeo_ext.errors import BadParameter
 from torchgeo_ext.inference import open_raster
 from torchgeo_ext.inference.spectral.cube import Cube
-from torchgeo_ext.operations._spectral import REFLECTANCE, largest, not_twice
+from torchgeo_ext.operations._spectral import REFLECTANCE, largest, not_twice, reflectance_already
 from torchgeo_ext.sensors import (
     BandWavelengths,
     Sensor,
@@ -206,6 +206,14 @@ def _with_factors(cube: Cube, scale: float | None, offset: float | None) -> Cube
     bands = cube.bands
     if scale is not None:
         bands = replace(bands, scale=(scale,) * len(bands))
+        seen = reflectance_already(cube)
+        if scale < 1 and seen is not None:
+            log.warning(
+                'scale is %g, but values of image (up to %.3g) look like reflectance already; '
+                'they are multiplied nevertheless.',
+                scale,
+                seen,
+            )
     if offset is not None:
         bands = replace(bands, offset=(offset,) * len(bands))
     return replace(cube, bands=bands)

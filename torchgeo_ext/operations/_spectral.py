@@ -132,18 +132,25 @@ def stored_type(cube: Cube) -> str:
 def not_twice(cube: Cube) -> Cube:
     """Forget factors that were applied to the values already though the file still names them."""
     bands = cube.bands
-    if set(bands.scale) == {1.0} or stored_type(cube) != 'float32':
+    if set(bands.scale) == {1.0}:
         return cube
-    unscaled = dataclasses.replace(cube, bands=bands.unscaled())
-    seen = largest(unscaled)
-    if not 0 < seen <= REFLECTANCE:
+    seen = reflectance_already(cube)
+    if seen is None:
         return cube
     log.warning(
         '%s: %s names the factor %g, but its values (up to %.3g) seem to be multiplied by it '
         'already; it is not applied again.',
         cube.source.argument, cube.source.path, bands.scale[0], seen,
     )  # fmt: skip
-    return unscaled
+    return dataclasses.replace(cube, bands=bands.unscaled())
+
+
+def reflectance_already(cube: Cube) -> float | None:
+    """Give the largest stored value, but for some outliers, if all look like reflectance."""
+    if stored_type(cube) != 'float32':
+        return None
+    seen = largest(dataclasses.replace(cube, bands=cube.bands.unscaled()))
+    return seen if 0 < seen <= REFLECTANCE else None
 
 
 def largest(cube: Cube) -> float:

@@ -35,6 +35,7 @@ SensorName = Literal[
     'landsat_oli',
     'landsat_tm',
     'modis',
+    'naip',
     'planetscope4',
     'planetscope8',
     'pleiades',

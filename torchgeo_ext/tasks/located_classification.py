@@ -34,8 +34,11 @@ class LocatedClassification(SceneClassification):
     #: Bundles have the bands of the place besides those of the image.
     reads_places = True
 
-    # images whose places differ are not mixed
-    ignore = ('weights', 'location_weights', 'mixup', 'cutmix', 'label_smoothing')
+    # arguments of the parent that this one does not take: images whose places differ are not mixed
+    ignore = (
+        'weights', 'location_weights', 'resize', 'crop', 'interpolation', 'mixup', 'cutmix',
+        'label_smoothing',
+    )  # fmt: skip
 
     def __init__(
         self,

@@ -43,6 +43,16 @@ def test_by_itself_it_gives_masks(tmp_path):
         labels[0:10, 0:10]
 
 
+def test_ground_of_two_classes_is_said(tmp_path, image, caplog):
+    # the second lies on the first, the third beside it but for a sliver, the fourth is of its class
+    shapes = boxes([(0, 0, 20, 20), (10, 10, 30, 30), (20, 0, 40, 9), (0, 0, 5, 5)])
+    shapes[2] = shapes[2].buffer(0.1)
+    path = write_polygons(tmp_path / 'l.gpkg', shapes, kind=['a', 'b', 'b', 'a'])
+    TiledRaster(image, path, class_field='kind')
+    assert 'labels: 1 pairs of features' in caplog.text
+    assert 'the later one in the file counts there' in caplog.text
+
+
 def test_resolution_of_a_slice_counts(tmp_path):
     labels = VectorLabels(write_polygons(tmp_path / 'l.gpkg', boxes([(0, 0, 8, 8)])), res=10)
     assert labels[X : X + 80 : 5, Y - 80 : Y : 5]['mask'].shape == (16, 16)

@@ -1,6 +1,7 @@
 """embed_image: vectors for places, with and without published weights."""
 
 from pathlib import Path
+from urllib.error import URLError
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from affine import Affine
 from tests.cubes import simulate, write_cube
 from tests.rasters import write_raster
 from torchgeo_ext import hub
-from torchgeo_ext.errors import BadInput, BadParameter
+from torchgeo_ext.errors import BadInput, BadParameter, MissingWeights
 from torchgeo_ext.inference.embedding import RandomFeatures
 from torchgeo_ext.models import SatMAEPP_Weights
 from torchgeo_ext.models.inputs import preprocessing_of
@@ -209,3 +210,13 @@ def test_backbones_that_cannot_be_meant(image, tmp_path, options, message):
     options = {'backbone': 'tu-test_resnet'} | options
     with pytest.raises(BadParameter, match=message):
         embed_image(image, tmp_path / 'o.tif', **options)
+
+
+def test_weights_that_cannot_be_had(image, tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise URLError('no network')
+
+    monkeypatch.setattr('torch.hub.download_url_to_file', refuse)
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path))
+    with pytest.raises(MissingWeights, match='resnet18_sentinel2_rgb_moco'):
+        embed_image(image, tmp_path / 'o.tif', backbone='resnet18', weights=NAME)

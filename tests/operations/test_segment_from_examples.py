@@ -117,6 +117,15 @@ def test_pixels_claimed_twice_are_left_out(image, tmp_path, caplog):
     assert result.example_pixels == 60 + 280 + 150
 
 
+def test_examples_outside_of_the_image_are_said(image, tmp_path, caplog):
+    places = [(10.5, 30.5), (40.5, 30.5), (-900, 30)]
+    shapes = [shapely.Point(at(image, *place)) for place in places]
+    examples = layer(tmp_path / 'e.gpkg', image, shapes, KINDS)
+    result = segment_from_examples(image, examples, 'kind', tmp_path / 'o.tif', method='prototypes')
+    assert result.example_pixels == 2
+    assert 'examples: 1 of 3 features' in caplog.text
+
+
 def test_the_map_may_have_the_pixels_of_another_raster(image, tmp_path):
     with rasterio.open(image) as dataset:
         coarse = dataset.read()[:, ::3, ::3]

@@ -21,6 +21,8 @@ from torchgeo_ext.datasets._geometry import is_geographic, project_box, turns
 from torchgeo_ext.errors import BadInput, BadParameter
 from torchgeo_ext.inference.grid import Grid
 
+#: Share of the smaller of two polygons up to which their overlap is a matter of digitising.
+_SLIVER = 0.01
 #: Words for "nothing changed" in a text field of change classes.
 UNCHANGED = {'0', 'no change', 'no_change', 'no-change', 'nochange', 'stable', 'unchanged'}
 
@@ -271,6 +273,28 @@ class FeatureLabels:
             shapes = project(self.geometry, grid.crs, near)
             self._trees[key] = shapes, shapely.STRtree(shapes)
         return self._trees[key]
+
+
+def disputed(shapes: NDArray[Any], codes: NDArray[np.int64]) -> int:
+    """Count the pairs of polygons of different classes that share ground.
+
+    Slivers, of which boundaries that were drawn twice are full, do not count.
+
+    Args:
+        shapes: Outlines (n,).
+        codes: Class of each.
+    """
+    tree = shapely.STRtree(shapes)
+    one, other = tree.query(shapes, predicate='intersects')
+    apart = (one < other) & (codes[one] != codes[other])
+    first, second = shapes[one[apart]], shapes[other[apart]]
+    inside = shapely.relate_pattern(first, second, '2********')
+    first, second = first[inside], second[inside]
+    # outlines that cross themselves have no intersection
+    valid = shapely.is_valid(first) & shapely.is_valid(second)
+    first, second = first[valid], second[valid]
+    shared = shapely.area(shapely.intersection(first, second))
+    return int((shared > _SLIVER * np.minimum(shapely.area(first), shapely.area(second))).sum())
 
 
 def touched(geometry: geopandas.GeoSeries, grids: Sequence[Grid]) -> NDArray[np.bool_]:

@@ -17,6 +17,7 @@ from torchgeo_ext.datasets._features import (
     FeatureLabels,
     Features,
     class_codes,
+    disputed,
     join_features,
     read_features,
     touched,
@@ -412,6 +413,12 @@ def make_labels(
     outside = IGNORE if background is None else order.index(background)
     codes = np.full(len(features), IGNORE)
     codes[keep] = np.searchsorted(order, values)
+    if pairs := disputed(np.asarray(geometry.values), codes):
+        log.warning(
+            '%s: %d pairs of features of %s overlap and have different classes; the later one in '
+            'the file counts there. Draw each place once, or give one of them another class.',
+            options.argument, pairs, path,
+        )  # fmt: skip
     if background is None:
         geometry, codes = geometry[keep], codes[keep]
     # else what is not labelled must not become background

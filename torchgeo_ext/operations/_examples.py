@@ -69,6 +69,11 @@ def read_examples(
             f'examples: none of the {drawn.number} features of {path} lies on the image.',
             'Draw them on the image, or check the reference systems.',
         )
+    if beside := drawn.number - len(found.drawn):
+        log.warning(
+            'examples: %d of %d features of %s lie outside of the image and are left out.',
+            beside, drawn.number, path,
+        )  # fmt: skip
     features, valid = _values(source, grid, found)
     examples = Examples(legend, features, found.codes[valid], found.middles[found.owners[valid]])
     _check(examples, path, fewest)
@@ -85,6 +90,7 @@ class _Pixels:
         codes: Position of its class in the legend (n).
         owners: Number of the example it belongs to (n).
         middles: Middle column and row of each example.
+        drawn: Numbers of the examples that have any pixel, those of several classes too.
     """
 
     columns: NDArray[np.intp]
@@ -92,6 +98,7 @@ class _Pixels:
     codes: NDArray[np.intp]
     owners: NDArray[np.intp]
     middles: NDArray[np.float64]
+    drawn: NDArray[np.intp]
 
     @property
     def number(self) -> int:
@@ -109,7 +116,7 @@ def _pixels(shapes: NDArray[Any], codes: NDArray[np.int64], grid: Grid) -> _Pixe
     middles = np.array([_middle(shape, grid) for shape in shapes])
     if not columns:
         none = np.zeros(0, np.intp)
-        return _Pixels(none, none, none, none, middles)
+        return _Pixels(none, none, none, none, middles, none)
     x, y, owner = np.concatenate(columns), np.concatenate(rows), np.concatenate(owners)
     places, first, group = np.unique(y * grid.width + x, return_index=True, return_inverse=True)
     code = codes[owner]
@@ -123,7 +130,9 @@ def _pixels(shapes: NDArray[Any], codes: NDArray[np.int64], grid: Grid) -> _Pixe
             'examples: %d pixels lie in examples of several classes and are left out',
             len(places) - len(clear),
         )
-    return _Pixels(x[clear], y[clear], code[clear].astype(np.intp), owner[clear], middles)
+    return _Pixels(
+        x[clear], y[clear], code[clear].astype(np.intp), owner[clear], middles, np.unique(owner)
+    )
 
 
 def _middle(shape: Any, grid: Grid) -> tuple[float, float]:

@@ -217,6 +217,9 @@ def _published(name: str, backbone: str | None) -> 'StartingPoint':
                 f'weights: {name} does not fit the backbone {backbone}.',
                 'Choose the backbone the weights were trained with.',
             )
+        if type(weights).__module__.startswith('torchgeo.'):
+            # its builders fetch files themselves, but take a verified one from where it is kept
+            weights_file(weights)
         # weights are the same for any wavelengths
         some = [0.665] if goes_by_wavelength(backbone) else []
         state = backbone_features(backbone, weights, bands=some).state_dict()

@@ -177,3 +177,6 @@ def test_sides_in_metres_wherever_and_in_whatever_system():
     south = Geod(ellps='WGS84').inv(15, 60, 15, 60 - 10e-5)[2]
     expected = [sorted([east, south], reverse=True)]
     np.testing.assert_allclose(side_lengths(degrees, CRS.from_epsg(4326)), expected, rtol=1e-4)
+    site = CRS.from_wkt('LOCAL_CS["site",UNIT["foot",0.3048]]')
+    expected = [[20 * 0.3048, 10 * 0.3048]]
+    np.testing.assert_allclose(side_lengths(boxes, site), expected)

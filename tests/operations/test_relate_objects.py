@@ -68,6 +68,18 @@ def test_rules_tell_how_objects_lie(few, tmp_path):
     ]
 
 
+def test_distances_in_a_local_system(few, tmp_path):
+    frame = pyogrio.read_dataframe(few)
+    local = write_polygons(
+        tmp_path / 'l.gpkg', frame.geometry, 'LOCAL_CS["site",UNIT["foot",0.3048]]', name=frame.name
+    )
+    output = tmp_path / 'o.gpkg'
+    foot = 0.3048
+    assert relate_objects(local, output, id_field='name', distance=45 * foot).relations_count == 5
+    found = lines(output).set_index(['from', 'to'])
+    assert found.loc[('s1', 'd'), 'distance_m'] == pytest.approx(foot)
+
+
 def test_only_the_nearest_and_only_the_near(few, tmp_path):
     output = tmp_path / 'o.gpkg'
     assert relate_objects(few, output, distance=5000).relations_count == 10

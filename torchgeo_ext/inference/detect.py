@@ -12,8 +12,6 @@ import shapely
 import torch
 from affine import Affine
 from numpy.typing import NDArray
-from pyproj import CRS, Geod
-from pyproj import Transformer as Projection
 from rasterio.features import shapes as trace
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
@@ -21,6 +19,7 @@ from torch import Tensor
 
 from torchgeo_ext.inference.device import pick_device
 from torchgeo_ext.inference.grid import Grid, Tile, transform_points
+from torchgeo_ext.inference.lengths import step_lengths
 from torchgeo_ext.inference.mask import MaskSource
 from torchgeo_ext.inference.pipeline import Stage
 from torchgeo_ext.inference.reader import RasterSource
@@ -297,18 +296,11 @@ def side_lengths(shapes: NDArray[Any], crs: Any) -> NDArray[np.float64]:
 
     Args:
         shapes: Polygons of four corners (n).
-        crs: Their reference system.
+        crs: Their reference system. In a local one, which has no ellipsoid, sides are planar.
 
     Returns:
         Length of the longer and of the shorter side in metres (n, 2).
     """
     corners = shapely.get_coordinates(shapes).reshape(-1, 5, 2)
-    known = CRS.from_user_input(crs.to_wkt())
-    x, y = corners[:, :3, 0], corners[:, :3, 1]
-    geographic = Projection.from_crs(known, known.geodetic_crs, always_xy=True)
-    longitude, latitude = geographic.transform(x, y)
-    ellipsoid = known.get_geod() or Geod(ellps='WGS84')
-    _, _, lengths = ellipsoid.inv(
-        longitude[:, :2], latitude[:, :2], longitude[:, 1:], latitude[:, 1:]
-    )
-    return np.sort(np.asarray(lengths).reshape(-1, 2), axis=1)[:, ::-1]
+    lengths = step_lengths(corners[:, :3, 0], corners[:, :3, 1], crs)
+    return np.sort(lengths, axis=1)[:, ::-1]

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-import pyproj
 import shapely
 from numpy.typing import NDArray
 from rasterio.windows import Window
@@ -19,6 +18,7 @@ from scipy.ndimage import distance_transform_edt
 from torchgeo_ext.inference._line_graph import LineGraph, networks, tidy
 from torchgeo_ext.inference.area import pixel_area
 from torchgeo_ext.inference.grid import Grid, transform_points
+from torchgeo_ext.inference.lengths import step_lengths
 from torchgeo_ext.inference.reader import RasterSource
 from torchgeo_ext.inference.thinning import reach, thin
 from torchgeo_ext.progress import Progress, silent
@@ -117,17 +117,10 @@ def centre_lines(
 def ground_lengths(shapes: NDArray[Any], grid: Grid) -> Floats:
     """Measure lines on the ellipsoid, in metres; without a reference system in its units."""
     xy, line = shapely.get_coordinates(shapes, return_index=True)
-    if grid.crs is None:
-        steps = np.hypot(*np.diff(xy, axis=0).T)
-    else:
-        crs = pyproj.CRS.from_user_input(grid.crs.to_wkt())
-        to_degrees = pyproj.Transformer.from_crs(crs, crs.geodetic_crs, always_xy=True)
-        longitude, latitude = to_degrees.transform(*xy.T)
-        ellipsoid = crs.get_geod() or pyproj.Geod(ellps='WGS84')
-        _, _, steps = ellipsoid.inv(longitude[:-1], latitude[:-1], longitude[1:], latitude[1:])
+    steps = step_lengths(xy[:, 0], xy[:, 1], grid.crs)
     # not from the end of a line to the beginning of the next
     inside = line[1:] == line[:-1]
-    lengths: Floats = np.bincount(line[1:][inside], np.asarray(steps)[inside], len(shapes))
+    lengths: Floats = np.bincount(line[1:][inside], steps[inside], len(shapes))
     return lengths
 
 

@@ -213,7 +213,12 @@ def _read(
                 f'Its fields are: {", ".join(fields)}.',
             )
     layer = geopandas.GeoSeries(features.shapes, crs=features.crs)
-    return features, shapely.make_valid(layer.to_crs(layer.estimate_utm_crs()).values)
+    if layer.crs.geodetic_crs is None:  # a local one, which no other one can be made of
+        unit = layer.crs.axis_info[0].unit_conversion_factor
+        placed = layer.scale(unit, unit, origin=(0, 0))
+    else:
+        placed = layer.to_crs(layer.estimate_utm_crs())
+    return features, shapely.make_valid(placed.values)
 
 
 def _texts(features: 'FeatureTable', field: str | None) -> list[str]:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from torchgeo.datasets import EuroSAT
-from torchgeo.models import ResNet18_Weights
+from torchgeo.models import ResNet50_Weights
 
 from tests.data.eurosat import data as eurosat
 from tests.data.fmow import data as fmow
@@ -83,4 +83,4 @@ def test_what_cannot_be_is_refused(tmp_path):
     with pytest.raises(BadParameter, match='scale'):
         module_of(tmp_path, scale=(0.5, 0.2))
     with pytest.raises(BadParameter, match='not known what was done'):
-        module_of(tmp_path, weights=ResNet18_Weights.SENTINEL2_ALL_MOCO)
+        module_of(tmp_path, weights=ResNet50_Weights.SENTINEL1_GRD_CLOSP)

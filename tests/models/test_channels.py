@@ -50,6 +50,28 @@ def test_nearest_from_roles_to_names_of_a_sensor():
 
 
 @pytest.mark.parametrize(
+    ('bands', 'known', 'places'),
+    [
+        (('blue', 'green', 'red'), ('B04', 'B03', 'B02', 'B8A', 'B11'), [2, 1, 0]),
+        ((0.49, 0.56, 0.665), ('B04', 'B03', 'B02', 'B8A', 'B11'), [2, 1, 0]),
+        (('B02', 'B03', 'B8A', 'B11', 'B04'), ('red', 'green', 'blue', 'nir', 'swir16'),
+         [2, 1, 3, 4, 0]),
+    ],
+)  # fmt: skip
+def test_roles_and_wavelengths_where_no_name_is_known(bands, known, places):
+    kernels, note = adapt(bands, 'auto', known)
+    assert kernels == pytest.approx([(place + 1) * 5 / len(bands) for place in places])
+    assert note == 'all bands were found by role or wavelength'
+
+
+@pytest.mark.parametrize('bands', [tuple('abcde'), ('blue', 'green', 'red', 'red', 'red')])
+def test_bands_are_taken_in_their_order_where_not_all_are_known(bands):
+    kernels, note = adapt(bands, 'auto', ('B04', 'B03', 'B02', 'B8A', 'B11'))
+    assert kernels == [1, 2, 3, 4, 5]
+    assert note.startswith('bands are taken in their order')
+
+
+@pytest.mark.parametrize(
     ('bands', 'known', 'whose'),
     [(('x', 'y'), BANDS, 'the image'), (('red', 'nir'), (), 'the weights')],
 )
@@ -70,7 +92,7 @@ def test_zero():
 
 
 @pytest.mark.parametrize(
-    ('adaptation', 'mean'), [('auto', 3), ('repeat', 2), ('mean', 3), ('nearest', 2), ('zero', 2)]
+    ('adaptation', 'mean'), [('auto', 2), ('repeat', 2), ('mean', 3), ('nearest', 2), ('zero', 2)]
 )
 def test_what_a_layer_gives_keeps_its_size(adaptation, mean):
     # with five bands of ones, filters of this mean would give five times as much

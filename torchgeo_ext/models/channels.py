@@ -3,6 +3,7 @@
 Axes: o filters, c bands.
 """
 
+import contextlib
 import re
 from collections.abc import Sequence
 from typing import Literal, get_args
@@ -11,14 +12,15 @@ import torch
 from torch import Tensor
 
 from torchgeo_ext.errors import BadParameter
-from torchgeo_ext.sensors import wavelengths
+from torchgeo_ext.sensors import find_bands, wavelengths
 from torchgeo_ext.sensors._names import plain
 
 #: How filters come to other bands: ``auto`` finds them by name, with the mean for bands that are
-#: not known; where no name is known it takes bands in order, or the mean of all if their number
-#: differs. ``repeat`` takes them in order, from the first again after the last. ``mean`` gives each
-#: band the mean of all. ``nearest`` gives each band those of the nearest centre wavelength.
-#: ``zero`` does as ``auto``, but lets bands that are not known begin without effect.
+#: not known; where no name is known it finds all by role or wavelength, or takes bands in order, or
+#: the mean of all if their number differs. ``repeat`` takes them in order, from the first again
+#: after the last. ``mean`` gives each band the mean of all. ``nearest`` gives each band those of
+#: the nearest centre wavelength. ``zero`` does as ``auto``, but lets bands that are not known begin
+#: without effect.
 Adaptation = Literal['auto', 'repeat', 'mean', 'nearest', 'zero']
 
 
@@ -133,7 +135,23 @@ def _by_name(
             return places, 'all bands were found by name'
         what = 'the mean of its channels' if given == 'the mean' else 'no effect at first'
         return places, 'bands were found by name' + _strangers(places, bands, what)
+    by_role = _by_role(known, bands)
+    if by_role is not None:
+        return by_role, 'all bands were found by role or wavelength'
     return _unnamed(bands, count, given)
+
+
+def _by_role(known: Sequence[str | float], bands: Sequence[str | float]) -> list[int | None] | None:
+    """Find all bands by what they are of the spectrum, whichever side says it in roles."""
+    with contextlib.suppress(BadParameter):
+        places = find_bands(bands, known)
+        return list(places) if len(set(places)) == len(bands) else None
+    if len(known) == len(bands):
+        with contextlib.suppress(BadParameter):
+            order = find_bands(known, bands)
+            if len(set(order)) == len(bands):
+                return [order.index(place) for place in range(len(bands))]
+    return None
 
 
 def _unnamed(bands: Sequence[str | float], count: int, given: str) -> tuple[list[int | None], str]:

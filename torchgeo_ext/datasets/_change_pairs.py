@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from rasterio.windows import Window
 from torch import Tensor
-from torchgeo.datasets import NonGeoDataset, RGBBandsMissingError
+from torchgeo.datasets import NonGeoDataset
 from torchgeo.datasets.utils import Path as AnyPath
 from torchgeo.datasets.utils import Sample, check_integrity, download_url, extract_archive
 
@@ -31,6 +31,7 @@ from torchgeo_ext.datasets._pair_files import (
     read_classes,
     read_pixels,
 )
+from torchgeo_ext.datasets._rgb import rgb_places
 from torchgeo_ext.errors import BadInput, BadParameter
 
 BEFORE = ('A', 'T1', 'time1', 'im1', 'image1', 'Image1', 't1_images')
@@ -264,9 +265,7 @@ class ChangePairs(NonGeoDataset):
         Raises:
             RGBBandsMissingError: If red, green or blue is not among the bands.
         """
-        if not set(self.rgb_bands) <= set(self.bands):
-            raise RGBBandsMissingError
-        rgb = [self.bands.index(band) for band in self.rgb_bands]
+        rgb = rgb_places(self.bands, self.rgb_bands)
         return draw_pair(sample, rgb, self.colors, show_titles=show_titles, suptitle=suptitle)
 
 

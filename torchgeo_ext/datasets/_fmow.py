@@ -9,12 +9,13 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from torchgeo.datasets import NonGeoDataset, RGBBandsMissingError
+from torchgeo.datasets import NonGeoDataset
 from torchgeo.datasets.utils import Path as AnyPath
 from torchgeo.datasets.utils import Sample, quantile_normalization
 
 from torchgeo_ext.datasets._change_pairs import one_of
 from torchgeo_ext.datasets._missing import PublishedNotFoundError
+from torchgeo_ext.datasets._rgb import rgb_places
 from torchgeo_ext.errors import BadInput
 
 #: As https://github.com/fMoW/dataset lists them, without false detections.
@@ -121,9 +122,7 @@ class FMoWScenes(NonGeoDataset):
         Raises:
             RGBBandsMissingError: If red, green or blue is not among the bands.
         """
-        if not set(self.rgb_bands) <= set(self.bands):
-            raise RGBBandsMissingError
-        rgb = [self.bands.index(band) for band in self.rgb_bands]
+        rgb = rgb_places(self.bands, self.rgb_bands)
         figure, axis = plt.subplots(figsize=(4, 4))
         axis.imshow(quantile_normalization(sample['image'][rgb]).movedim(0, -1))
         axis.axis('off')

@@ -14,7 +14,7 @@ import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from rasterio.windows import Window
-from torchgeo.datasets import NonGeoDataset, RGBBandsMissingError
+from torchgeo.datasets import NonGeoDataset
 from torchgeo.datasets.utils import Path as AnyPath
 from torchgeo.datasets.utils import Sample
 
@@ -22,6 +22,7 @@ from torchgeo_ext.datasets._change_pairs import by_stem, one_of
 from torchgeo_ext.datasets._missing import PublishedNotFoundError
 from torchgeo_ext.datasets._pair_figure import Color, draw_pair
 from torchgeo_ext.datasets._pair_files import image_size, read_pixels
+from torchgeo_ext.datasets._rgb import rgb_places
 from torchgeo_ext.errors import BadInput, BadParameter
 
 #: Files of an image by what they show; there are at least ``image`` and ``map``.
@@ -181,9 +182,7 @@ class MapImages(NonGeoDataset):
         Raises:
             RGBBandsMissingError: If red, green or blue is not among the bands.
         """
-        if not set(self.rgb_bands) <= set(self.bands):
-            raise RGBBandsMissingError
-        rgb = [self.bands.index(band) for band in self.rgb_bands]
+        rgb = rgb_places(self.bands, self.rgb_bands)
         # a series is shown by its first image
         shown: dict[str, Any] = {'image': sample['image'].reshape(-1, *sample['image'].shape[-3:])}
         shown['image'] = shown['image'][:1]

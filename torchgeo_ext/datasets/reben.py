@@ -16,7 +16,7 @@ import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torchgeo.datasets import BigEarthNetV2, NonGeoDataset, RGBBandsMissingError
+from torchgeo.datasets import BigEarthNetV2, NonGeoDataset
 from torchgeo.datasets.utils import Path as AnyPath
 from torchgeo.datasets.utils import (
     Sample,
@@ -30,6 +30,7 @@ from torchgeo_ext.datasets._change_pairs import one_of
 from torchgeo_ext.datasets._missing import PublishedNotFoundError
 from torchgeo_ext.datasets._pair_figure import colormap
 from torchgeo_ext.datasets._pair_files import IGNORE, read_pixels
+from torchgeo_ext.datasets._rgb import rgb_places
 from torchgeo_ext.datasets._safetensors_store import SafetensorsStore
 from torchgeo_ext.errors import BadInput
 
@@ -311,9 +312,7 @@ class ReBEN(NonGeoDataset):
         Raises:
             RGBBandsMissingError: If red, green or blue is not among the bands.
         """
-        if not set(self.rgb_bands) <= set(self.bands):
-            raise RGBBandsMissingError
-        rgb = [self.bands.index(band) for band in self.rgb_bands]
+        rgb = rgb_places(self.bands, self.rgb_bands)
         maps = [sample['mask']] if 'mask' in sample else []
         number = 1 + len(maps)
         figure, axes = plt.subplots(ncols=number, figsize=(4 * number, 5), squeeze=False)

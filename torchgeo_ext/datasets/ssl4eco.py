@@ -10,11 +10,12 @@ import pandas as pd
 import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from torchgeo.datasets import NonGeoDataset, RGBBandsMissingError
+from torchgeo.datasets import NonGeoDataset
 from torchgeo.datasets.utils import Path as AnyPath
 from torchgeo.datasets.utils import Sample, quantile_normalization
 
 from torchgeo_ext.datasets._missing import PublishedNotFoundError
+from torchgeo_ext.datasets._rgb import rgb_places
 from torchgeo_ext.errors import BadInput, BadParameter
 from torchgeo_ext.inference.grid import Grid
 from torchgeo_ext.inference.reader import READ_ERRORS, open_raster
@@ -129,9 +130,7 @@ class SSL4Eco(NonGeoDataset):
         Raises:
             RGBBandsMissingError: If red, green and blue are not among the bands.
         """
-        if not set(self.rgb_bands) <= set(self.bands):
-            raise RGBBandsMissingError
-        colors = [self.bands.index(band) for band in self.rgb_bands]
+        colors = rgb_places(self.bands, self.rgb_bands)
         figure, axes = plt.subplots(1, len(sample['image']), squeeze=False, figsize=(12, 3.5))
         for axis, image, gap, day in zip(
             axes[0], sample['image'], sample['gap'], sample['doy'], strict=True

@@ -26,8 +26,9 @@ def test_ranking_is_that_of_argmax(bands, layout):
     assert ranked.undefined is None
 
 
-def test_undefined_wherever_one_score_is():
-    scores = torch.rand(3, 4, 5)
+@pytest.mark.parametrize('bands', [5, 65])
+def test_undefined_wherever_one_score_is(bands):
+    scores = torch.rand(bands, 4, 5)
     scores[0, 1, 2] = scores[2, 3, 4] = torch.nan
     np.testing.assert_array_equal(Scores(scores).undefined, np.isnan(scores.numpy()).any(0))
 

@@ -19,6 +19,9 @@ from torchgeo_ext.errors import BadParameter
 #: was chosen. ``values``: what the model gives, in a data type of choice.
 Kind = Literal['classes', 'threshold', 'probabilities', 'confidence', 'values']
 
+#: Most scores of a pixel that are ranked to look for NaN, which the classes need anyway; more are
+#: those of an embedding.
+_CLASSES = 64
 #: Rows that are ranked at once.
 _ROWS = 64
 _FLOATS = ('float32', 'float64')
@@ -153,7 +156,7 @@ class Scores:
     @cached_property
     def undefined(self) -> np.ndarray | None:
         """Where the model gave NaN; ``None`` if nowhere."""
-        if self._on_host:
+        if self._on_host and len(self._values) <= _CLASSES:
             nan = np.isnan(self.maximum)
             return nan if nan.any() else None
         there = self._values.amax(0).isnan()

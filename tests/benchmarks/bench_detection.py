@@ -88,26 +88,46 @@ def ours(detector: Any, path: Path) -> tuple[int, int]:
     return found.tiles, len(found.scores)
 
 
-def measure(name: str, path: Path, rounds: int) -> str:
-    """Let bare passes and ours take turns, and say what came of it."""
-    detector = make_detector(name)
-    layout, batches = best_format(detector, path, tiles=2)
+def compare(
+    title: str, network: Any, path: Path, rounds: int, work: Callable[[], tuple[int, str]]
+) -> str:
+    """Let bare passes and ours take turns, and say what came of it.
+
+    Args:
+        title: What is measured.
+        network: The network.
+        path: The raster.
+        rounds: Turns of each.
+        work: Ours; gives the number of tiles and what else there is to say.
+    """
+    layout, batches = best_format(network, path, tiles=2)
     turns: dict[str, list[Seconds]] = {'bare': [], 'ours': []}
-    tiles = objects = 0
+    tiles, found = 0, ''
     for _ in range(rounds):
-        seconds, (tiles, objects) = timed(ours, detector, path)
+        seconds, (tiles, found) = timed(work)
         turns['ours'].append(seconds)
-        turns['bare'].append(timed(bare, detector, batches, tiles)[0])
+        turns['bare'].append(timed(bare, network, batches, tiles)[0])
     passes, whole = (
         Seconds(*(min(of) for of in zip(*turns[who], strict=True))) for who in ('bare', 'ours')
     )
     return (
-        f'{name:>12}: {tiles} tiles of {TILE}, {objects} objects, bare passes {layout}: bare '
+        f'{title}: {tiles} tiles of {TILE}{found}, bare passes {layout}: bare '
         f'{passes.clock:.1f} s, ours {whole.clock:.1f} s; ours/bare '
         f'{whole.clock / passes.clock:.3f} by the clock, '
         f'{whole.processors / passes.processors:.3f} of the processors (at most {LIMIT})   '
         f'[load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores]'
     )
+
+
+def measure(name: str, path: Path, rounds: int) -> str:
+    """Compare for a detector."""
+    detector = make_detector(name)
+
+    def work() -> tuple[int, str]:
+        tiles, objects = ours(detector, path)
+        return tiles, f', {objects} objects'
+
+    return compare(f'{name:>12}', detector, path, rounds, work)
 
 
 def main() -> None:

@@ -8,16 +8,12 @@ smaller network, with passes of some milliseconds, shows what a tile costs besid
 """
 
 import argparse
-import os
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from bench_detection import Seconds, bare, timed
-from bench_inference import TILE, best_format, make_raster
-
-#: The most that may be: time relative to bare passes.
-LIMIT = 1.1
+from bench_detection import compare
+from bench_inference import TILE, make_raster
 
 
 def make_network(name: str, *, pooled: bool) -> Any:
@@ -48,26 +44,14 @@ def ours(network: Any, path: Path, output: Path, reduction: int) -> int:
 
 
 def measure(name: str, path: Path, rounds: int, *, pooled: bool) -> str:
-    """Let bare passes and ours take turns, and say what came of it."""
+    """Compare for a backbone."""
     network = make_network(name, pooled=pooled)
-    layout, batches = best_format(network, path, tiles=2)
-    turns: dict[str, list[Seconds]] = {'bare': [], 'ours': []}
-    tiles = 0
-    for _ in range(rounds):
-        output = path.with_name('vectors.tif')
-        seconds, tiles = timed(ours, network, path, output, TILE if pooled else 32)
-        turns['ours'].append(seconds)
-        turns['bare'].append(timed(bare, network, batches, tiles)[0])
-    passes, whole = (
-        Seconds(*(min(of) for of in zip(*turns[who], strict=True))) for who in ('bare', 'ours')
-    )
-    return (
-        f'{name:>12}, {"a vector for each tile" if pooled else "one for 32 pixels"}: {tiles} tiles '
-        f'of {TILE}, bare passes {layout}: bare {passes.clock:.1f} s, ours {whole.clock:.1f} s; '
-        f'ours/bare {whole.clock / passes.clock:.3f} by the clock, '
-        f'{whole.processors / passes.processors:.3f} of the processors (at most {LIMIT})   '
-        f'[load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores]'
-    )
+    output, reduction = path.with_name('vectors.tif'), TILE if pooled else 32
+    kind = 'a vector for each tile' if pooled else 'one for 32 pixels'
+    return compare(
+        f'{name:>12}, {kind}', network, path, rounds,
+        lambda: (ours(network, path, output, reduction), ''),
+    )  # fmt: skip
 
 
 def main() -> None:

@@ -9,7 +9,18 @@ from torchgeo.datamodules import NonGeoDataModule
 from torchgeo.datasets import NonGeoDataset
 
 from torchgeo_ext.datamodules._augment import augmentation
+from torchgeo_ext.datasets import ReBEN
+from torchgeo_ext.datasets._maps import MapImages
 from torchgeo_ext.transforms import Standardise
+
+
+def published_figures(
+    dataset: type[MapImages] | type[ReBEN], bands: Sequence[str]
+) -> tuple[list[float], list[float]]:
+    """Give published mean and standard deviation of some bands of a dataset."""
+    places = [dataset.all_bands.index(band) for band in bands]
+    mean, std = ([row[place] for place in places] for row in (dataset.mean, dataset.std))
+    return mean, std
 
 
 class StandardisedDataModule(NonGeoDataModule):

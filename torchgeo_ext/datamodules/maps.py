@@ -7,19 +7,17 @@ import torch
 from rasterio.windows import Window
 from torch import nn
 from torch.utils.data import Dataset
-from torchgeo.datamodules import NonGeoDataModule
 from torchgeo.datasets.utils import Sample
 
-from torchgeo_ext.datamodules._augment import augmentation
 from torchgeo_ext.datamodules._filled import stack_maps
 from torchgeo_ext.datamodules._published_card import published_card
+from torchgeo_ext.datamodules._standardised import StandardisedDataModule, published_figures
 from torchgeo_ext.datasets._change_pairs import one_of
 from torchgeo_ext.datasets._maps import MapImages
 from torchgeo_ext.errors import BadParameter
-from torchgeo_ext.transforms import Standardise
 
 
-class MapDataModule(NonGeoDataModule):
+class MapDataModule(StandardisedDataModule):
     """Training, validation and test images of a published dataset with maps, to segment.
 
     An epoch has parts of the training images, drawn at random, of which no more is read than they
@@ -87,25 +85,30 @@ class MapDataModule(NonGeoDataModule):
         for name, value in (('patch_size', patch_size), ('length', length)):
             if value is not None and value < 1:
                 raise BadParameter(f'{name} is {value}; it must be positive.')
-        super().__init__(dataset, batch_size, num_workers, root=root, bands=bands, **kwargs)
-        self.patch_size, self.length = patch_size, length
-        self.evaluation = {'tile_size': tile_size, **(evaluation or {})}
-        self.val_split = one_of('val_split', val_split, dataset.splits)
-        self.test_split = one_of('test_split', test_split, dataset.splits)
         self.bands = dataset.choose(bands)
-        places = [dataset.all_bands.index(band) for band in self.bands]
-        means = mean or [dataset.mean[place] for place in places]
-        stds = std or [dataset.std[place] for place in places]
-        for name, values in (('mean', means), ('std', stds)):
-            if len(values) != len(places):
+        published_mean, published_std = published_figures(dataset, self.bands)
+        figures = {'mean': mean or published_mean, 'std': std or published_std}
+        for name, values in figures.items():
+            if len(values) != len(self.bands):
                 raise BadParameter(
                     f'{name} is {list(values)}; it must have a number for each of '
                     f'{", ".join(self.bands)}.'
                 )
-        # tasks undo it in figures
-        self.mean, self.std = torch.tensor(means), torch.tensor(stds)
-        self.aug = Standardise(means, stds)
-        self.train_aug = augmentation(transforms, self.aug, turn=turn)
+        super().__init__(
+            dataset,
+            batch_size,
+            num_workers,
+            **figures,
+            transforms=transforms,
+            turn=turn,
+            root=root,
+            bands=bands,
+            **kwargs,
+        )
+        self.patch_size, self.length = patch_size, length
+        self.evaluation = {'tile_size': tile_size, **(evaluation or {})}
+        self.val_split = one_of('val_split', val_split, dataset.splits)
+        self.test_split = one_of('test_split', test_split, dataset.splits)
         self.collate_fn = stack_maps
 
     def setup(self, stage: str) -> None:

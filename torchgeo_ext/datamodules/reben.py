@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import nn
 
-from torchgeo_ext.datamodules._standardised import StandardisedDataModule
+from torchgeo_ext.datamodules._standardised import StandardisedDataModule, published_figures
 from torchgeo_ext.datasets import ReBEN
 
 
@@ -47,8 +47,7 @@ class ReBENDataModule(StandardisedDataModule):
         turn: bool = True,
         **kwargs: Any,
     ) -> None:
-        places = [ReBEN.all_bands.index(band) for band in ReBEN.choose(bands)]
-        mean, std = ([row[place] for place in places] for row in (ReBEN.mean, ReBEN.std))
+        mean, std = published_figures(ReBEN, ReBEN.choose(bands))
         super().__init__(
             ReBEN,
             batch_size,

@@ -6,7 +6,7 @@ from typing import Any
 from torch import nn
 
 from torchgeo_ext.datamodules._published_card import published_card
-from torchgeo_ext.datamodules._standardised import StandardisedDataModule
+from torchgeo_ext.datamodules._standardised import StandardisedDataModule, published_figures
 from torchgeo_ext.datasets._spectral_patches import SpectralPatches
 
 
@@ -54,8 +54,7 @@ class SpectralPatchDataModule(StandardisedDataModule):
         turn: bool = True,
         **kwargs: Any,
     ) -> None:
-        places = [dataset.all_bands.index(band) for band in dataset.choose(bands)]
-        mean, std = ([row[place] for place in places] for row in (dataset.mean, dataset.std))
+        mean, std = published_figures(dataset, dataset.choose(bands))
         super().__init__(
             dataset,
             batch_size,
